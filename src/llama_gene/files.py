@@ -1,0 +1,114 @@
+"""Files that are whole or absent: atomic writes, content hashes, and what to say when the disk is full."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from llama_gene.errors import FormatError, LlamaGeneError
+
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder one may not write to into an error that names `path` and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL_DISK:
+            hint = "free some space, or choose another --output, and run the same command again"
+            raise LlamaGeneError("no space left to write", where=path, hint=hint) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise LlamaGeneError("may not write here", where=path, hint="choose another --output") from error
+        raise
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary sibling of `path` to write a file to; it gets its final name only if the block succeeds.
+
+    The bytes are on disk before the rename, so a reader sees the old file, or the new one, and never a part of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffixes stay at the end, so that writers which choose a format by name still do.
+    draft = path.with_name(f".{os.getpid()}.part.{path.name}")
+    with disk_errors(path):
+        try:
+            yield draft
+            _sync(draft)
+            draft.replace(path)
+            _sync(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary sibling folder of `path`, renamed to `path` (which it replaces) only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{os.getpid()}.part.{path.name}")
+    with disk_errors(path):
+        try:
+            draft.mkdir()
+            yield draft
+            for file in draft.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            if path.exists():
+                shutil.rmtree(path)
+            draft.replace(path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_path(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours; a missing or broken one is an error that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FormatError("no such file", where=path) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        hint = "it was written by something else, or damaged; make it again"
+        raise FormatError(f"not valid JSON ({error})", where=path, hint=hint) from None
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def hash_value(value: Any) -> str:
+    """The SHA-256 of a JSON value in canonical form, as hexadecimal.
+
+    >>> hash_value({"a": 1, "b": 2}) == hash_value({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
