@@ -1,0 +1,44 @@
+"""The command line. Each command lives in the module of its stage and imports what it needs when it is called.
+
+A mistake of the user ends in one clear message and exit code 2; Ctrl-C in 130; anything else is a bug of ours, and
+shows its traceback with exit code 1.
+"""
+
+import sys
+
+import typer
+
+from llama_gene.cli import corpus, evaluate, model, predict, run, tasks, vocabulary
+from llama_gene.errors import EXIT_BAD_INPUT, EXIT_CRASH, LlamaGeneError
+
+app = typer.Typer(
+    help="Teach any open language model the languages of DNA and protein, and measure honestly what it learned.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("quickstart")(run.quickstart)
+app.command("run")(run.run)
+app.add_typer(vocabulary.app, name="vocabulary", help="Learn pieces of DNA or protein; extend a base tokenizer.")
+app.add_typer(model.app, name="model", help="Grow a base model; merge an adapter.")
+app.add_typer(corpus.app, name="corpus", help="Encode a recipe's sources; show what came of them.")
+app.command("pretrain")(run.pretrain)
+app.add_typer(tasks.app, name="tasks", help="List, show and check tasks.")
+app.command("finetune")(run.finetune)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+
+
+def main() -> None:
+    """The entry point of the ``llama-gene`` command."""
+    try:
+        app()
+    except LlamaGeneError as error:
+        print(f"llama-gene: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except Exception:
+        print("llama-gene: this is a bug of ours; please report it with what follows", file=sys.stderr)
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(EXIT_CRASH)

@@ -1,0 +1,169 @@
+"""What an evaluation found: plain values that stand on their own, and one JSON form of them."""
+
+import math
+from collections import Counter
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llama_gene.errors import FormatError
+from llama_gene.metrics import Score
+
+Verdict = Literal["above", "within error", "below", "no comparison"]
+
+LOWER_IS_BETTER = frozenset({"mae"})
+
+
+class _Frozen(BaseModel):
+    # JSON has no NaN: it is written as the string "NaN", which is read back as the number where one is expected.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class TaskResult(_Frozen):
+    """One task's scores beside those of its baselines, on the same rows.
+
+    Attributes:
+        name: The task.
+        row: The paper's row that it belongs to, as ``classification DNA``.
+        kind: What an answer is.
+        question: What the model was asked.
+        n_train: Rows trained on.
+        n_train_available: Rows that the training file has; more than `n_train` where the recipe caps them.
+        n_test: Rows scored.
+        n_test_available: Rows that the scored file has; None where that is `n_test`.
+        split: Name of the rows scored, as ``dev``.
+        data_hash: Hash of the rows scored.
+        prompt_hash: Hash of the rendered prompt.
+        metric: The main metric; a key of `scores`.
+        scores: Metric -> the model's score.
+        baselines: Baseline -> metric -> its score.
+        best_possible: The score in `best_possible_metric` that the best predictor there is would get, where known.
+        best_possible_metric: Its metric.
+        labels: Names of the labels, in the order of `confusion`.
+        confusion: Row counts, [truth][guess].
+        scatter: (truth, guess) of at most some 500 rows of a regression.
+        num_shortened: Rows whose sequences were cut to fit into the model's context.
+        note: Anything a reader must know.
+    """
+
+    name: str
+    row: str
+    kind: Literal["classification", "regression", "multilabel", "text"]
+    question: str
+    n_train: int
+    n_train_available: int
+    n_test: int
+    n_test_available: int | None = None
+    split: str
+    data_hash: str
+    prompt_hash: str
+    metric: str
+    scores: dict[str, Score]
+    baselines: dict[str, dict[str, Score]] = {}
+    best_possible: float | None = None
+    best_possible_metric: str | None = None
+    labels: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    scatter: tuple[tuple[float, float], ...] | None = None
+    num_shortened: int = 0
+    note: str = ""
+
+    @property
+    def score(self) -> Score:
+        """The model's score in the main metric."""
+        return self.scores[self.metric]
+
+    @property
+    def rivals(self) -> dict[str, Score]:
+        """Baseline -> its score in the main metric, where it has one."""
+        return {name: scores[self.metric] for name, scores in self.baselines.items() if self.metric in scores}
+
+    @property
+    def best_baseline(self) -> tuple[str, Score] | None:
+        """Name and score of the best baseline in the main metric."""
+        defined = [(name, score) for name, score in self.rivals.items() if not math.isnan(score.value)]
+        return max(defined, key=lambda pair: self._goodness(pair[1]), default=None)
+
+    @property
+    def best_names(self) -> set[str]:
+        """Who has the best value in the main metric: baselines by name, and the model as ``ours``."""
+        scores = {"ours": self.score, **self.rivals}
+        goodness = {name: self._goodness(score) for name, score in scores.items() if not math.isnan(score.value)}
+        return {name for name, value in goodness.items() if value == max(goodness.values())}
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the model's value is better than every baseline's, by however little."""
+        return self.best_names == {"ours"}
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the model stands to the best baseline: ``within error`` where the two intervals overlap."""
+        best = self.best_baseline
+        if best is None or math.isnan(self.score.value):
+            return "no comparison"
+        if self.score.low <= best[1].high and best[1].low <= self.score.high:
+            return "within error"
+        return "above" if self._goodness(self.score) > self._goodness(best[1]) else "below"
+
+    @property
+    def best_possible_here(self) -> float | None:
+        """The best possible score if it is one in the main metric."""
+        return self.best_possible if self.best_possible_metric in (self.metric, None) else None
+
+    def _goodness(self, score: Score) -> float:
+        return -score.value if self.metric in LOWER_IS_BETTER else score.value
+
+
+class Report(_Frozen):
+    """All that one evaluation found.
+
+    Attributes:
+        title: What was evaluated.
+        model: What the model is: name -> value, shown as it stands.
+        results: One per task.
+        simulated: Whether the data is simulated, so that no score says anything about biology.
+        notes: What a reader must know: caps, rows left out, what was not run.
+        created: When, as ISO 8601 in UTC.
+        version: Of llama-gene.
+        curves: Name of a training run -> its log: ``step`` and any numbers beside it.
+        bits_per_letter: Name of a held-out corpus -> the model's bits per letter on it.
+    """
+
+    title: str
+    model: dict[str, str | int | float | bool | None] = {}
+    results: tuple[TaskResult, ...] = ()
+    simulated: bool = False
+    notes: tuple[str, ...] = ()
+    created: str = ""
+    version: str = ""
+    curves: dict[str, tuple[dict[str, float], ...]] = {}
+    bits_per_letter: dict[str, float] = {}
+
+    @property
+    def verdicts(self) -> Counter[Verdict]:
+        """How many tasks have which verdict."""
+        return Counter(result.verdict for result in self.results)
+
+    def to_json(self) -> str:
+        """The report as JSON text that `from_json` reads back to the same; valid JSON even where values are NaN."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str | None = None) -> "Report":
+        """Read a report back.
+
+        Args:
+            text: What `to_json` wrote.
+            where: Name of the file, for the error.
+
+        Raises:
+            FormatError: It is no report.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            problem = f"not a report ({place}: {first['msg']})" if place else f"not a report ({first['msg']})"
+            raise FormatError(problem, where=where, hint="it takes the report.json of an evaluation") from None

@@ -1,0 +1,152 @@
+"""Base models: a LLaMA from scratch with a named size, or any causal language model of Hugging Face."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama_gene.errors import ModelError, SettingsError
+from llama_gene.files import read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a LLaMA: width, depth, heads of attention and of its keys and values, width of the MLP."""
+
+    hidden: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    intermediate: int
+    tied: bool  # one matrix for embedding and head; for small models half of the parameters would be rows
+
+
+SIZES: dict[str, Shape] = {
+    "nano": Shape(64, 2, 4, 4, 176, tied=True),
+    "micro": Shape(128, 4, 4, 4, 352, tied=True),
+    "mini": Shape(256, 6, 8, 8, 704, tied=True),
+    "small": Shape(512, 10, 8, 8, 1408, tied=True),
+    "base": Shape(768, 12, 12, 12, 2048, tied=True),
+    "1b": Shape(2048, 16, 32, 8, 8192, tied=False),
+    "7b": Shape(4096, 32, 32, 32, 11008, tied=False),
+}
+
+
+def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int], *, seed: int) -> "PreTrainedModel":
+    """A LLaMA with random weights.
+
+    Args:
+        size: A name in `SIZES`.
+        num_rows: Rows of the embedding and the head.
+        context: Longest input, in tokens.
+        special_ids: ``eos_token_id``, ``pad_token_id`` and, where there is one, ``bos_token_id``.
+        seed: Decides the weights.
+
+    Raises:
+        SettingsError: No such size.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
+
+    if size not in SIZES:
+        raise SettingsError(f"model.size: no size is named {size!r}", hint=f"sizes: {', '.join(SIZES)}")
+    shape = SIZES[size]
+    config = LlamaConfig(
+        vocab_size=num_rows,
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.num_layers,
+        num_attention_heads=shape.num_heads,
+        num_key_value_heads=shape.num_kv_heads,
+        intermediate_size=shape.intermediate,
+        max_position_embeddings=context,
+        tie_word_embeddings=shape.tied,
+        **{"bos_token_id": None, **special_ids},
+    )
+    set_seed(seed)
+    model: PreTrainedModel = LlamaForCausalLM(config)
+    return model
+
+
+def find_base(base: str) -> Path:
+    """The local folder of a base: `base` itself if it is a folder, else a snapshot of that hub id.
+
+    Raises:
+        ModelError: It is missing or gated, or the hub cannot be reached; the message says what to do.
+    """
+    folder = Path(base)
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise ModelError("no config.json: this is no Hugging Face model folder", where=folder)
+        return folder
+    if folder.is_absolute() or base.startswith(".") or base.count("/") != 1:
+        raise ModelError(f"no model at {base!r}", hint="give an existing folder, or a hub id such as owner/name")
+    return _download(base)
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    patterns = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=patterns))
+    except GatedRepoError:
+        hint = f"ask for access at https://huggingface.co/{hub_id}, then log in with: hf auth login"
+        raise ModelError(f"the model {hub_id!r} is gated", hint=hint) from None
+    except RepositoryNotFoundError:
+        hint = "check the name; for a private model log in with: hf auth login"
+        raise ModelError(f"the hub has no model {hub_id!r}", hint=hint) from None
+    except HFValidationError as error:
+        raise ModelError(f"{hub_id!r} is neither a folder nor a hub id: {error}") from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        hint = "download it where there is a network, and give its folder; HF_HUB_OFFLINE=1 uses the local cache only"
+        raise ModelError(f"cannot reach the hub for {hub_id!r} ({type(error).__name__})", hint=hint) from None
+
+
+def check_causal(folder: Path) -> dict[str, Any]:
+    """The configuration of a model folder, after checking that it is a causal language model we can load.
+
+    Raises:
+        ModelError: It is an encoder, an encoder-decoder, or needs code of its own.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config: dict[str, Any] = read_json(folder / "config.json")
+    architectures = config.get("architectures") or []
+    if "auto_map" in config and config.get("model_type") not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError("this model needs code from its own folder, which is not run", where=folder)
+    known = config.get("model_type") in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if not known or (architectures and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)):
+        given = ", ".join(architectures) or f"model_type {config.get('model_type')!r}"
+        hint = "choose a decoder such as LLaMA, Mistral, Qwen, Gemma or GPT-2"
+        raise ModelError(f"{given} is no causal language model", where=folder / "config.json", hint=hint)
+    return config
+
+
+def load_model(folder: Path) -> "PreTrainedModel":
+    """Load the weights of a causal language model, in fp32 on the CPU, from safetensors only.
+
+    Raises:
+        ModelError: No weights, damaged weights, or no causal language model.
+    """
+    import safetensors
+    from transformers import AutoModelForCausalLM
+
+    check_causal(folder)
+    if not any(folder.glob("*.safetensors")):
+        hint = "only safetensors are read, since other formats can run code; convert the weights first"
+        raise ModelError("no *.safetensors in this folder", where=folder, hint=hint)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", use_safetensors=True)
+    except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"the weights cannot be loaded ({first})", where=folder) from None
+    return model

@@ -1,0 +1,73 @@
+"""Make the model that a run starts from: new, or a grown base."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from llama_gene.config import ModelSettings
+from llama_gene.model.base import check_causal, find_base, load_model, new_model
+from llama_gene.model.extend import grow, num_rows
+from llama_gene.model.folder import save_folder
+from llama_gene.progress import progress
+from llama_gene.tokenizer import GeneTokenizer
+from llama_gene.vocabulary.extend import extend
+from llama_gene.vocabulary.text import train_text_tokenizer
+from llama_gene.vocabulary.train import SequenceVocabulary
+
+_MAX_TEXT = 30_000_000  # characters an English tokenizer is learned from: more changes few of a few thousand pieces
+
+
+def create_from_scratch(
+    settings: ModelSettings,
+    vocabularies: Sequence[SequenceVocabulary],
+    texts: Iterable[str],
+    output: Path,
+    *,
+    seed: int,
+) -> None:
+    """A LLaMA with random weights, an English tokenizer learned from `texts`, and the vocabularies as typed spans.
+
+    Raises:
+        LlamaGeneError: There is no text, or no such size.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        english, typed = Path(temporary) / "english", Path(temporary) / "typed"
+        train_text_tokenizer(_bounded(texts), settings.text_vocabulary, english)
+        extend(english, vocabularies, typed)
+        tokenizer = GeneTokenizer.load(typed)
+        special = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
+        model = new_model(settings.size, num_rows(tokenizer), settings.context, special, seed=seed)
+        save_folder(model, typed, output, {"base": f"scratch, {settings.size}"})
+
+
+def _bounded(texts: Iterable[str]) -> Iterator[str]:
+    """Texts until there are enough; what must not be left out comes first."""
+    num_characters = 0
+    with progress("English tokenizer", _MAX_TEXT) as report:
+        for text in texts:
+            yield text
+            num_characters += len(text)
+            report(num_characters)
+            if num_characters >= _MAX_TEXT:
+                return
+
+
+def extend_base(
+    settings: ModelSettings, vocabularies: Sequence[SequenceVocabulary], output: Path, *, seed: int
+) -> None:
+    """A Hugging Face base with the vocabularies as typed spans, its rows grown for them.
+
+    Raises:
+        LlamaGeneError: The base is missing, gated, no causal language model, or cannot be extended.
+    """
+    folder = find_base(settings.base)
+    check_causal(folder)
+    model = load_model(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        typed = Path(temporary) / "typed"
+        extension = extend(folder, vocabularies, typed)
+        tokenizer = GeneTokenizer.load(typed)
+        num_base = min(extension.base_size, model.get_input_embeddings().weight.shape[0])
+        grow(model, tokenizer, num_base, settings.rows, seed=seed)
+        save_folder(model, typed, output, {"base": settings.base})
+

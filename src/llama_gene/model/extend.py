@@ -1,0 +1,85 @@
+"""Grow a model's embedding and head to the rows of an extended tokenizer."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from llama_gene.tokenizer import GeneTokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Initialisation = Literal["subword", "mean", "random"]
+
+ROWS_MULTIPLE = 64  # the rows are rounded up to this: matrix kernels are fastest on such sizes
+_NOISE = 0.1  # of the base rows' standard deviation: enough that no two new rows are equal, small beside what they mean
+
+
+def num_rows(tokenizer: GeneTokenizer) -> int:
+    """Rows for `tokenizer`, rounded up to a multiple of 64."""
+    return -(-tokenizer.num_tokens // ROWS_MULTIPLE) * ROWS_MULTIPLE
+
+
+def grow(
+    model: "PreTrainedModel", tokenizer: GeneTokenizer, num_base: int, start: Initialisation, *, seed: int
+) -> None:
+    """Grow `model` in place and start its new rows; the base's rows keep their values.
+
+    Input and output rows are started apart, each from its own matrix, unless the model ties them.
+
+    Args:
+        model: The base model.
+        tokenizer: The extended tokenizer.
+        num_base: Tokens of the base's tokenizer; rows from here on are new.
+        start: ``subword``: the mean over the base pieces that spell the new piece; ``mean``: over all base rows;
+            ``random``: as the model starts its own.
+        seed: Decides the noise.
+    """
+    import torch
+
+    rows = max(num_rows(tokenizer), model.get_input_embeddings().weight.shape[0])
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    matrices = [inputs] if outputs is inputs else [inputs, outputs]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for matrix in matrices:
+            _start_rows(matrix, tokenizer, num_base, start, generator)
+    model.config.eos_token_id = tokenizer.eos_id
+    model.config.pad_token_id = tokenizer.pad_id
+    if model.generation_config is not None:
+        model.generation_config.eos_token_id = tokenizer.eos_id
+        model.generation_config.pad_token_id = tokenizer.pad_id
+
+
+def _start_rows(
+    matrix: "torch.Tensor",
+    tokenizer: GeneTokenizer,
+    num_base: int,
+    start: Initialisation,
+    generator: "torch.Generator",
+) -> None:
+    import torch
+
+    base = matrix[:num_base].float()
+    spread = base.std(dim=0)
+    new = base.mean(dim=0).expand(len(matrix) - num_base, -1).clone()
+    if start == "random":
+        new = torch.zeros_like(new)
+        noise = float(base.std())
+    else:
+        noise = _NOISE
+        if start == "subword":
+            for row, pieces in _spellings(tokenizer, num_base):
+                new[row - num_base] = base[pieces].mean(dim=0)
+    scale = noise if start == "random" else noise * spread
+    new += torch.randn(new.shape, generator=generator) * scale
+    matrix[num_base:] = new.to(matrix.dtype)
+
+
+def _spellings(tokenizer: GeneTokenizer, num_base: int) -> Iterator[tuple[int, list[int]]]:
+    """The base pieces that spell each new piece as plain text."""
+    for row in range(num_base, tokenizer.num_tokens):
+        pieces = [piece for piece in tokenizer.encode(tokenizer.decode([row])) if piece < num_base]
+        if pieces:
+            yield row, pieces
