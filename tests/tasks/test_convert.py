@@ -74,6 +74,13 @@ def test_policies(tmp_path):
     assert [row.sequences for row in read_examples(task, path, policy="mask")] == [("ACNGT",)]
 
 
+def test_gaps_are_letters_of_an_alignment_only(tmp_path):
+    path = table(tmp_path, PAIR_HEADER + "a,b,prot,prot,M-KV,M.K,1\n")
+    assert [row.sequences for row in read_examples(load_task("influenza_antigenic"), path)] == [("MKV", "MK")]
+    with pytest.raises(SequenceError, match="column 'seq_a': 1 letter outside"):
+        list(read_examples(load_task("ppi_yeast_string"), path))
+
+
 def test_rows_to_predict_need_only_their_sequences(tmp_path):
     path = table(tmp_path, "name,seq_a,seq_b\nx,ACGT,MKV\n")
     assert list(read_examples(load_task("central_dogma"), path, labelled=False)) == [Example("x", ("ACGT", "MKV"))]

@@ -72,7 +72,7 @@ PAIR = {
         (FLAGS, {"labels": {"0": "leaf, old"}}, "no comma"),
         (FLAGS, {"labels": {"0": "none"}}, "not be 'none'"),
         (TEXT, {"max_answer_tokens": None}, "needed for text"),
-        (PAIR, {"row": "protein+protein"}, "they belong to 'DNA+protein'"),
+        (PAIR, {"row": "protein+protein"}, "they belong to 'DNA.protein'"),
         (PAIR, {"inputs": (*PAIR["inputs"], PAIR["inputs"][0])}, "a column of their own"),
     ],
 )

@@ -3,7 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def like_llama3(spec: dict[str, Any]) -> None:
     first = len(spec["model"]["vocab"]) + 3
     names = ["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>"]
     spec["added_tokens"] += [{"id": first + place, "content": name, **flags} for place, name in enumerate(names)]
-    # `tokenizers` numbers added tokens by the length of the vocabulary, so a gap needs names, as in the published files.
+    # `tokenizers` numbers added tokens by the length of the vocabulary, so a gap needs names, as in published files.
     spec["model"]["vocab"] |= {f"<gap{index}>": index for index in range(first - 3, first)}
     spec["model"]["ignore_merges"] = True
     bos = {"SpecialToken": {"id": names[0], "type_id": 0}}
@@ -171,7 +171,7 @@ def world(
     make_base: Callable[[str], Path],
     vocabularies: dict[Kind, SequenceVocabulary],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
+) -> World:
     folder = make_base(request.param)
     output = tmp_path_factory.mktemp("extended") / request.param
     extend(folder, list(vocabularies.values()), output)
@@ -179,4 +179,4 @@ def world(
         base = Tokenizer.from_str(dump(load_base(folder).spec))
     else:
         base = Tokenizer.from_str(json.dumps(convert(folder / "tokenizer.model")[0]))
-    yield World(request.param, folder, base, GeneTokenizer.load(output), vocabularies)
+    return World(request.param, folder, base, GeneTokenizer.load(output), vocabularies)

@@ -18,7 +18,9 @@ from .conftest import ENGLISH, World, simulate
 TAGS = ("<dna>", "</dna>", "<protein>", "</protein>")
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
-fragments = st.sampled_from([*ENGLISH, "ACGT", "acgtu", "  ", "\n", "\t", "▁", "x", "<", ">", "</", "dna>", "<dn", "\u0338"])
+fragments = st.sampled_from(
+    [*ENGLISH, "ACGT", "acgtu", "  ", "\n", "\t", "▁", "x", "<", ">", "</", "dna>", "<dn", "\u0338"]
+)
 any_text = st.text(st.characters(blacklist_categories=("Cs",)), max_size=30)
 specials = st.sampled_from(["<s>", "</s>", "<|endoftext|>", "<|end_of_text|>", "<unk>"])
 texts = st.lists(st.one_of(fragments, any_text), max_size=6).map("".join)
@@ -73,7 +75,8 @@ def test_parts_are_their_rendered_text(world: World, text: str, more: str, one: 
 @few
 @given(text=any_text, more=any_text, span=st.builds(Span, kinds, letters))
 def test_decoding_gives_back_the_canonical_text(world: World, text: str, more: str, span: Span) -> None:
-    assume(world.name not in {"stories", "always", "stripped"})  # those lose spaces at the ends by themselves
+    if world.name in {"stories", "always", "stripped"}:
+        pytest.skip("loses spaces at the ends by itself")
     assume(without_reserved(world, text + more) and "▁" not in text + more)
     canonical = Span(span.kind, ALPHABETS[span.kind].canonical(span.sequence))
     assert world.genes.decode(world.genes.encode_parts([text, span, more])) == render([text, canonical, more])

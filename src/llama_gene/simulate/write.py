@@ -130,9 +130,9 @@ def simulate(
 ) -> dict[str, float]:
     """Write simulated tasks, genome, proteins and English to the folder `output`, laid out like a data root.
 
-    `tasks/<name>/` gets train.csv, dev.csv, test.csv and task.toml; `corpus/dna`, `corpus/protein` and `corpus/english` one
-    file each; `simulated.json` the best possible scores. The same arguments give the same bytes, and the rows of a
-    split do not depend on the sizes of the others.
+    `tasks/<name>/` gets train.csv, dev.csv, test.csv and task.toml; `corpus/dna`, `corpus/protein` and
+    `corpus/english` one file each; `simulated.json` the best possible scores. The same arguments give the same bytes,
+    and the rows of a split do not depend on the sizes of the others.
 
     Returns:
         The best possible score of each task, by name; its metric is in the task's definition.

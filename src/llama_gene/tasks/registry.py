@@ -74,6 +74,9 @@ def _parse(text: str, where: str | Path) -> Task:
 def _readable(error: ValidationError, where: str | Path) -> TaskError:
     """A validation error as one line: each key with what is wrong there, and the nearest right key for a wrong one."""
     details = error.errors(include_url=False)
+    # A list with a broken entry is reported once more as too short; the entry says it better.
+    places = [detail["loc"] for detail in details]
+    details = [d for d in details if not any(len(p) > len(d["loc"]) and p[: len(d["loc"])] == d["loc"] for p in places)]
     problems, hint = [], None
     for detail in details[:_MAX_PROBLEMS]:
         key = ".".join(str(part) for part in detail["loc"])

@@ -70,13 +70,21 @@ class Example:
 
 
 class Input(BaseModel):
-    """One sequence of a task: its role in the prompt, its kind and its column in the table."""
+    """One sequence of a task.
+
+    Args:
+        role: Its name in the prompt, where there are several.
+        kind: `"dna"` or `"protein"`.
+        column: Its column in the table.
+        aligned: It comes from an alignment, whose gaps (`-` and `.`) are taken out; elsewhere they are wrong letters.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Line
     kind: Kind
     column: Line
+    aligned: bool = False
 
 
 class Task(BaseModel):
@@ -260,7 +268,7 @@ class Task(BaseModel):
     def is_clipped(self, value: float) -> bool:
         """Whether `value` lies outside the grid, so that its answer is the grid's end."""
         low, high = self._steps()
-        return not low <= round(value * 10 ** (self.decimals or 0)) <= high
+        return not low - 0.5 <= value * 10 ** (self.decimals or 0) <= high + 0.5
 
     def answer_of(self, cell: str) -> tuple[str, float | None]:
         """The answer text of a table's label cell; for regression, the number as well (as measured, not clipped).

@@ -80,6 +80,8 @@ def _example(task: Task, path: str | Path, row: Row, columns: Columns, policy: P
 
 def _clean(part: Input, row: Row, policy: Policy) -> str:
     cell = row.cells[part.column]
+    if part.aligned:
+        cell = cell.replace("-", "").replace(".", "")
     if not cell.strip():
         raise SequenceError(f"column {part.column!r} is empty", hint="give it its letters, or remove the row")
     try:
