@@ -15,10 +15,18 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, models
 
-from llama_gene.errors import FormatError, TokenizerError
+from llama_gene.errors import TokenizerError
 from llama_gene.files import hash_value, read_json
 from llama_gene.sequences.alphabet import Kind
-from llama_gene.vocabulary.layout import KindLayout, SpanLayout, parts_of, read_layout
+from llama_gene.vocabulary.layout import (
+    KindLayout,
+    SpanLayout,
+    letter_tokens,
+    parts_of,
+    read_layout,
+    require_tokenizer,
+    stands_apart,
+)
 from llama_gene.vocabulary.normalizer import (
     BLOCK_SIZE,
     KINDS,
@@ -111,14 +119,14 @@ class GeneTokenizer:
 
         Raises:
             TokenizerError: If there is none, or not one with typed spans.
+            FormatError: If ``tokenizer.json`` is no such file.
         """
         if not (folder / "tokenizer.json").is_file():
             hint = "give a folder that `llama-gene vocabulary extend` wrote, or a model made on one"
             raise TokenizerError("no tokenizer.json in it", where=folder, hint=hint)
         config = folder / "tokenizer_config.json"
         spec = read_json(folder / "tokenizer.json")
-        if not isinstance(spec, dict) or "vocab" not in spec.get("model", {}):
-            raise FormatError("not a tokenizer", where=folder / "tokenizer.json")
+        require_tokenizer(spec, folder / "tokenizer.json")
         return cls(folder, spec, read_json(config) if config.is_file() else {})
 
     def __reduce__(self) -> tuple[Callable[[Path], "GeneTokenizer"], tuple[Path]]:
@@ -256,35 +264,19 @@ class GeneTokenizer:
         return re.compile(f"[{chr(start)}-{chr(start + BLOCK_SIZE - 1)}]")
 
     @cached_property
-    def _added(self) -> list[str]:
-        """The base's added tokens that can be found in raw text, before a span is seen."""
-        tags = {tag for kind in self.kinds for tag in (open_tag(kind), close_tag(kind))}
-        return [token["content"] for token in self._spec["added_tokens"] if token["content"] not in tags]
-
-    @cached_property
-    def _blurred(self) -> bool:
-        """Whether something of the base can reach across a tag, so that texts and spans do not stand apart."""
-        if not all(_is_local(step) for step in parts_of(self._spec, "normalizer")[num_span_rules(self.kinds) :]):
-            return True
-        tags = [tag for kind in self.kinds for tag in (open_tag(kind), close_tag(kind))]
-        return any(
-            content.endswith(tag[:cut]) or content.startswith(tag[cut:])
-            for content in self._added
-            for tag in tags
-            for cut in range(1, len(tag))
-        )
+    def _parts_stand_apart(self) -> bool:
+        return stands_apart(self._spec, self.kinds)
 
     @cached_property
     def _letter_tokens(self) -> list[str]:
-        # Gemma has added tokens of line breaks alone: they are cut out of a span before its white space is skipped.
-        return [content for content in self._added if re.fullmatch(r"[A-Za-z\s]+", content)]
+        return letter_tokens(self._spec, self.kinds)
 
     def _encode_text_anew(self, text: str, after_tag: bool) -> tuple[int, ...]:
         """The ids of a text between tags; empty if it does not stand apart from them.
 
         A base may put a prefix space before the first text, so it makes a difference whether a tag stands before.
         """
-        if self._blurred:
+        if not self._parts_stand_apart:
             return ()
         if not after_tag:
             return tuple(self.encode(text))
@@ -323,14 +315,6 @@ def _content(token: Any) -> str | None:
     # transformers writes a special token as a string, or as a dictionary with its flags.
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else None
-
-
-def _is_local(normalizer: dict[str, Any]) -> bool:
-    """Whether a normalizer does the same to a text before a tag as to the text alone (`Strip`, for one, does not)."""
-    if normalizer["type"] == "Replace":
-        # The regexes that look at the beginning only are our own.
-        return "String" in normalizer["pattern"] or normalizer["pattern"]["Regex"].startswith(r"\A")
-    return normalizer["type"] in {"Prepend", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "ByteLevel", "Precompiled"}
 
 
 def _bpe_of(of_kind: KindLayout) -> Tokenizer:

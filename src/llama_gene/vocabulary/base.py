@@ -9,7 +9,7 @@ from typing import Any
 from llama_gene.errors import TokenizerError
 from llama_gene.files import read_json
 from llama_gene.vocabulary import sentencepiece
-from llama_gene.vocabulary.layout import SpanLayout, read_layout
+from llama_gene.vocabulary.layout import SpanLayout, read_layout, require_tokenizer
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _COPIED = ("chat_template.jinja", "additional_chat_templates")
@@ -69,6 +69,7 @@ def load_base(folder: Path) -> Base:
 
     Raises:
         TokenizerError: If there is no tokenizer, or none that can be extended.
+        FormatError: If a file is not what its name says.
     """
     if not folder.is_dir():
         hint = "give a folder with tokenizer.json or tokenizer.model; a hub model is downloaded first"
@@ -78,6 +79,7 @@ def load_base(folder: Path) -> Base:
     rows = read_json(model_file).get("vocab_size") if model_file.is_file() else None
     if (folder / "tokenizer.json").is_file():
         spec = read_json(folder / "tokenizer.json")
+        require_tokenizer(spec, folder / "tokenizer.json")
         layout = read_layout(spec)
         if layout is None and (config_file.is_file() or model_file.is_file()):
             spec, special = _load_stock(folder)

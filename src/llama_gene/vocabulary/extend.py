@@ -44,6 +44,8 @@ class Extension:
         kinds: All kinds of span it knows, in the order they were added.
         base_size: The ids below this are the first base's (with reserved names for its unused rows); ids from here on
             are ours.
+        first_new: The first id that *this* extension added. For a base that was extended before it lies above
+            `base_size`: the rows between were trained with that base, and must be kept.
         num_tokens: The largest id plus 1: an embedding needs at least so many rows.
         block: The first private code point.
         added_pad: Whether the base had no padding token of its own.
@@ -52,6 +54,7 @@ class Extension:
     folder: Path
     kinds: tuple[Kind, ...]
     base_size: int
+    first_new: int
     num_tokens: int
     block: int
     added_pad: bool
@@ -81,13 +84,20 @@ def extend(base: Path, vocabularies: Sequence[SequenceVocabulary], output: Path)
     source = load_base(base)
     original = Tokenizer.from_str(draft.dump(source.spec))
     growing, added_pad = _begin(source)
-    base_size = source.config.get("typed_spans", {}).get("base_size", growing.base_size)
+    first_new = growing.base_size
+    base_size = source.config.get("typed_spans", {}).get("base_size", first_new)
     for vocabulary in vocabularies:
         if growing.layout_kinds and vocabulary.kind in growing.layout_kinds:
             raise TokenizerError(f"the base has {vocabulary.kind} spans already", where=base)
         growing.add_kind(vocabulary)
     result = Extension(
-        output, tuple(growing.layout_kinds), base_size, growing.num_tokens, growing.block.start, added_pad
+        folder=output,
+        kinds=tuple(growing.layout_kinds),
+        base_size=base_size,
+        first_new=first_new,
+        num_tokens=growing.num_tokens,
+        block=growing.block.start,
+        added_pad=added_pad,
     )
     with atomic_folder(output) as folder:
         (folder / "tokenizer.json").write_text(draft.dump(growing.spec), encoding="utf-8")

@@ -1,10 +1,12 @@
 """What a ``tokenizer.json`` says about its typed spans, read from that file alone: no side file can disagree."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from llama_gene.errors import TokenizerError
+from llama_gene.errors import FormatError, TokenizerError
 from llama_gene.sequences.alphabet import Kind
 from llama_gene.vocabulary.normalizer import (
     BLOCK_SIZE,
@@ -14,6 +16,7 @@ from llama_gene.vocabulary.normalizer import (
     NUM_LETTERS,
     Block,
     close_tag,
+    num_span_rules,
     open_tag,
 )
 
@@ -71,6 +74,17 @@ def parts_of(spec: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return steps
 
 
+def require_tokenizer(spec: Any, where: Path) -> None:
+    """Check that `spec` is the content of some ``tokenizer.json``.
+
+    Raises:
+        FormatError: If it is not.
+    """
+    model = spec.get("model") if isinstance(spec, dict) else None
+    if not isinstance(model, dict) or "vocab" not in model or not isinstance(spec.get("added_tokens"), list):
+        raise FormatError("not a tokenizer", where=where, hint="it has to hold what `tokenizers` saves")
+
+
 def read_layout(spec: Mapping[str, Any]) -> SpanLayout | None:
     """Read the typed spans of a ``tokenizer.json``.
 
@@ -121,3 +135,38 @@ def _merges(spec: Mapping[str, Any], kind: Kind, block: Block) -> tuple[tuple[st
     merges = (merge.split(" ") if isinstance(merge, str) else merge for merge in spec["model"]["merges"])
     ours = [(left, right) for left, right in merges if left.startswith(starts)]
     return tuple((block.read(kind, left), block.read(kind, right)) for left, right in ours)
+
+
+def stands_apart(spec: Mapping[str, Any], kinds: Sequence[Kind]) -> bool:
+    """Whether a text beside a tag always has the ids it has by itself: nothing of the base reaches across a tag."""
+    if not all(_is_local(step) for step in parts_of(spec, "normalizer")[num_span_rules(kinds) :]):
+        return False
+    tags = [tag for kind in kinds for tag in (open_tag(kind), close_tag(kind))]
+    return not any(
+        content.endswith(tag[:cut]) or content.startswith(tag[cut:])
+        for content in _base_tokens(spec, kinds)
+        for tag in tags
+        for cut in range(1, len(tag))
+    )
+
+
+def letter_tokens(spec: Mapping[str, Any], kinds: Sequence[Kind]) -> list[str]:
+    """Added tokens of the base that can stand inside a sequence.
+
+    They are cut out of the raw text before its white space is skipped or its letters are mapped. Gemma has such tokens,
+    of line breaks alone.
+    """
+    return [content for content in _base_tokens(spec, kinds) if re.fullmatch(r"[A-Za-z\s]+", content)]
+
+
+def _base_tokens(spec: Mapping[str, Any], kinds: Sequence[Kind]) -> list[str]:
+    tags = {tag for kind in kinds for tag in (open_tag(kind), close_tag(kind))}
+    return [token["content"] for token in spec["added_tokens"] if token["content"] not in tags]
+
+
+def _is_local(normalizer: Mapping[str, Any]) -> bool:
+    """Whether a normalizer does the same to a text before a tag as to the text alone (`Strip`, for one, does not)."""
+    if normalizer["type"] == "Replace":
+        # The regexes that look at the beginning only are our own.
+        return "String" in normalizer["pattern"] or normalizer["pattern"]["Regex"].startswith(r"\A")
+    return normalizer["type"] in {"Prepend", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "ByteLevel", "Precompiled"}
