@@ -49,7 +49,9 @@ class PiecesSettings(Settings):
 class VocabularySettings(Settings):
     """The pieces of DNA and protein, each learned on its own."""
 
-    scheme: Literal["typed"] = Field("typed", description="sequences stand in typed spans with vocabularies of their own")
+    scheme: Literal["typed"] = Field(
+        "typed", description="sequences stand in typed spans with vocabularies of their own"
+    )
     dna: PiecesSettings | None = None
     protein: PiecesSettings | None = None
 
@@ -98,7 +100,9 @@ class LoraSettings(Settings):
     alpha: float = Field(32, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
     rslora: bool = Field(False, description="scale by alpha / sqrt(rank), for high ranks")
-    embeddings: Literal["train", "freeze"] = Field("train", description="the embedding and the head train whole, or not")
+    embeddings: Literal["train", "freeze"] = Field(
+        "train", description="the embedding and the head train whole, or not"
+    )
 
 
 class TrainingSettings(Settings):
@@ -151,15 +155,15 @@ class Recipe(Settings):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     seed: int = Field(17, ge=0)
     output: Path | None = Field(None, description="the run's folder; runs/NAME if not given")
-    data: DataSettings = DataSettings()  # type: ignore[call-arg]
+    data: DataSettings = DataSettings()
     simulate: SimulateSettings | None = None
-    vocabulary: VocabularySettings = VocabularySettings()  # type: ignore[call-arg]
-    model: ModelSettings = ModelSettings()  # type: ignore[call-arg]
+    vocabulary: VocabularySettings = VocabularySettings()
+    model: ModelSettings = ModelSettings()
     corpus: CorpusSettings | None = None
     pretrain: PretrainSettings | None = None
     tasks: TasksSettings | None = None
     finetune: FinetuneSettings | None = None
-    evaluation: EvaluationSettings = EvaluationSettings()  # type: ignore[call-arg]
+    evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> Self:

@@ -17,7 +17,6 @@ from llama_gene.model.merge import merge, save_adapter
 from llama_gene.tasks.registry import save_task
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import TEMPLATE_VERSION, Encoded, PromptEncoder, prompt_hash
-from llama_gene.tokenizer import GeneTokenizer
 from llama_gene.training import train
 
 _OPEN_ROWS = 32  # rows that are filled side by side; more leave less padding, and mix less evenly
@@ -56,7 +55,10 @@ def finetune(
         examples = encoder.encode(rows_of.examples)
         shortened[rows_of.task.name] = sum(example.num_cut > 0 for example in examples)
         encoded += examples
-    rows = ExampleRows(encoded, settings.block_size, settings.epochs, tokenizer, seed=seed)
+    rows_a_step = settings.batch_size * settings.accumulate
+    rows = ExampleRows(
+        encoded, settings.block_size, settings.epochs, tokenizer.pad_id, rows_a_step=rows_a_step, seed=seed
+    )
     trained: Any = add_lora(model, settings.lora) if settings.lora else model
     log = train(trained, rows, settings, checkpoints, seed=seed, title="finetune")
     if settings.lora:
@@ -83,7 +85,7 @@ def finetune(
     shutil.rmtree(definitions, ignore_errors=True)
     for rows_of in tasks:
         save_task(rows_of.task, definitions / f"{rows_of.task.name}.toml")
-    kept = {key: record[key] for key in ("base", "pretrain") if key in record}
+    kept: dict[str, Any] = {key: value for key, value in record.items() if key in {"base", "pretrain"}}
     prompts = {"template": TEMPLATE_VERSION, "max_tokens": max_tokens, "shorten": settings.shorten}
     save_folder(
         model, base, output, {**kept, "finetune": summary, "prompts": prompts, "tasks": task_records}, definitions
@@ -94,12 +96,27 @@ class ExampleRows:
     """Encoded examples packed whole into rows, in a new random order each epoch.
 
     Indexing gives ``{"input_ids", "labels", "position_ids"}``, int64[block_size] each. Only answers are targets.
+
+    Args:
+        examples: Each at most `block_size` tokens long.
+        block_size: Tokens in a row.
+        epochs: How often every example is seen; a fraction sees some of them once more.
+        pad_id: Fills up the rows.
+        rows_a_step: The rows are filled up to a multiple of this.
+        seed: Decides the order.
     """
 
     def __init__(
-        self, examples: Sequence[Encoded], block_size: int, epochs: float, tokenizer: GeneTokenizer, *, seed: int
+        self,
+        examples: Sequence[Encoded],
+        block_size: int,
+        epochs: float,
+        pad_id: int,
+        *,
+        rows_a_step: int = 1,
+        seed: int,
     ) -> None:
-        self._examples, self._block_size, self._pad_id = examples, block_size, tokenizer.pad_id
+        self._examples, self._block_size, self._pad_id = examples, block_size, pad_id
         generator = np.random.default_rng(seed)
         order: list[int] = []
         wanted = round(epochs * len(examples))
@@ -107,13 +124,19 @@ class ExampleRows:
             order += generator.permutation(len(examples)).tolist()
         lengths = [len(example.prompt) + len(example.answer) for example in examples]
         self._rows = pack_whole(order[:wanted], lengths, block_size)
+        while (
+            len(self._rows) % rows_a_step
+        ):  # the last step is filled up with rows seen before, so that none is dropped
+            self._rows.append(self._rows[len(self._rows) % rows_a_step])
         self.useful_share = sum(lengths[i] for i in order[:wanted]) / (len(self._rows) * block_size)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Row:
-        ids, labels, positions = [], [], []
+        ids: list[int] = []
+        labels: list[int] = []
+        positions: list[int] = []
         for place in self._rows[index]:
             example = self._examples[place]
             ids += example.prompt + example.answer

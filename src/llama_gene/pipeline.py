@@ -89,9 +89,7 @@ class Run:
                 Stage("corpus", folder / "corpus", settings, ("model", *data), self._corpus_files, self._corpus)
             )
             settings = {"pretrain": recipe.pretrain, "seed": recipe.seed}
-            stages.append(
-                Stage("pretrain", folder / "pretrained", settings, ("model", "corpus"), list, self._pretrain)
-            )
+            stages.append(Stage("pretrain", folder / "pretrained", settings, ("model", "corpus"), list, self._pretrain))
             last = "pretrain"
         if recipe.tasks and recipe.finetune:
             settings = {"tasks": recipe.tasks, "finetune": recipe.finetune, "seed": recipe.seed}
@@ -168,7 +166,7 @@ class Run:
         say(f"{title}: {stage.output} in {seconds:.0f} s")
 
     def _work(self, stage: Stage, fingerprint: str) -> Path:
-        """A folder for what `stage` keeps while it works, such as checkpoints; others' leavings beside it are removed."""
+        """A folder for what `stage` keeps while it works, such as checkpoints; what other settings left is removed."""
         work = self.folder / "work" / stage.name / fingerprint[:16]
         if work.parent.exists():
             for other in work.parent.iterdir():
@@ -201,7 +199,9 @@ class Run:
             for kind in _SEQUENCE_KINDS:
                 settings = getattr(self.recipe.vocabulary, kind)
                 if settings:
-                    learn_vocabulary(self._pieces_files(kind), kind, settings.size, draft / kind, sample=settings.sample)
+                    learn_vocabulary(
+                        self._pieces_files(kind), kind, settings.size, draft / kind, sample=settings.sample
+                    )
 
     def _text_settings(self) -> Any:
         sources = self.recipe.corpus.source if self.recipe.corpus else []
@@ -256,7 +256,9 @@ class Run:
 
         assert self.recipe.corpus is not None
         tokenizer = GeneTokenizer.load(self.folder / "base")
-        build_corpus(self.recipe.corpus, self.recipe.data_root, tokenizer, self.folder / "corpus", seed=self.recipe.seed)
+        build_corpus(
+            self.recipe.corpus, self.recipe.data_root, tokenizer, self.folder / "corpus", seed=self.recipe.seed
+        )
 
     def _pretrain(self) -> None:
         from llama_gene.pretrain import pretrain

@@ -163,7 +163,8 @@ def packed_loss(model: Any, batch: dict[str, Any], num_targets: Any = None) -> "
     )
     chosen = targets[:, wanted]
     loss = F.cross_entropy(out.logits.flatten(0, 1).float(), chosen.flatten(), ignore_index=IGNORE, reduction="sum")
-    return loss / (num_targets if num_targets is not None else (chosen != IGNORE).sum())
+    mean: torch.Tensor = loss / (num_targets if num_targets is not None else (chosen != IGNORE).sum())
+    return mean
 
 
 def _trainer(model: Any, arguments: Any, rows: Rows, report: Progress, block_size: int) -> Any:
@@ -224,7 +225,9 @@ def _trainer(model: Any, arguments: Any, rows: Rows, report: Progress, block_siz
             for path in old[: -self.args.save_total_limit]:
                 shutil.rmtree(path)
 
-    trainer = PackedTrainer(model=model, args=arguments, train_dataset=rows, data_collator=_collate, callbacks=[Reporter()])
+    trainer = PackedTrainer(
+        model=model, args=arguments, train_dataset=rows, data_collator=_collate, callbacks=[Reporter()]
+    )
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)

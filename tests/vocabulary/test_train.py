@@ -74,14 +74,6 @@ def test_training_is_deterministic_and_prefixes_are_shorter_trainings() -> None:
         whole.prefix(121)
 
 
-def test_a_sample_is_drawn_evenly_and_by_its_seed() -> None:
-    sequences = ["AC" * 128] * 200 + ["GT" * 128] * 200
-    sampled = train(sequences, "dna", 8, window=64, sample=6400, seed=1)
-    assert sampled == train(sequences, "dna", 8, window=64, sample=6400, seed=1)
-    # The first hundred windows alone would know nothing of G and T.
-    assert {("A", "C"), ("G", "T")} < set(sampled.merges)
-
-
 def test_progress_counts_letters() -> None:
     seen: list[int] = []
     train(["ACGT", "AACC", "N"], "dna", 5, progress=seen.append)

@@ -36,7 +36,7 @@ def main() -> None:
     except LlamaGeneError as error:
         print(f"llama-gene: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a crash, too, should say what it is
         print("llama-gene: this is a bug of ours; please report it with what follows", file=sys.stderr)
         import traceback
 

@@ -7,12 +7,15 @@ import typer
 
 
 def predict(
-    file: Annotated[str, typer.Argument(help="FASTA, FASTQ, GenBank, CSV, TSV or JSONL, also packed; - is standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="FASTA, FASTQ, GenBank, CSV, TSV or JSONL, also packed; - is standard input.")
+    ],
     task: Annotated[str, typer.Option(help="A task that the model was tuned on.")],
     model: Annotated[Path, typer.Option(help="A model folder.")] = Path("runs/quickstart/model"),
     output: Annotated[Path | None, typer.Option(help="The TSV to write; standard output if not given.")] = None,
     bad_letters: Annotated[
-        str, typer.Option(help="Letters outside the alphabet: refuse the file, skip the record, drop or mask the letters.")
+        str,
+        typer.Option(help="Letters outside the alphabet: refuse the file, skip the record, drop or mask the letters."),
     ] = "refuse",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens scored at a time.")] = 16_384,
 ) -> None:

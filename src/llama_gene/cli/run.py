@@ -9,7 +9,9 @@ import typer
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe: recipes/*.toml, or your own.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="Settings to change, as section.key=value.", metavar="[section.key=value]...", show_default=False),
+    typer.Argument(
+        help="Settings to change, as section.key=value.", metavar="[section.key=value]...", show_default=False
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 

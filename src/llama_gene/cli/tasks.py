@@ -43,9 +43,7 @@ def show(name: TaskName) -> None:
 
 
 @app.command()
-def check(
-    name: TaskName, file: Annotated[Path, typer.Argument(help="A labelled table of the task's layout.")]
-) -> None:
+def check(name: TaskName, file: Annotated[Path, typer.Argument(help="A labelled table of the task's layout.")]) -> None:
     """Check a labelled table against a task: every row that does not hold is listed with its reason."""
     from collections import Counter
 

@@ -18,11 +18,15 @@ class SequenceKind(StrEnum):
 
 @app.command()
 def train(
-    files: Annotated[list[Path], typer.Argument(help="Sequence files: FASTA, FASTQ, GenBank, CSV, TSV, JSONL; also packed.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Sequence files: FASTA, FASTQ, GenBank, CSV, TSV, JSONL; also packed.")
+    ],
     kind: Annotated[SequenceKind, typer.Option(help="What the sequences are.")],
     size: Annotated[int, typer.Option(help="Pieces: the 4 or 20 letters, and one for each merge.")],
     output: Annotated[Path, typer.Option(help="The folder to make.")],
-    sample: Annotated[int, typer.Option(help="Learn from about so many letters, drawn evenly over the files.")] = 100_000_000,
+    sample: Annotated[
+        int, typer.Option(help="Learn from about so many letters, drawn evenly over the files.")
+    ] = 100_000_000,
 ) -> None:
     """Learn the pieces of DNA or protein (byte-pair encoding)."""
     from llama_gene.vocabulary.learn import learn_vocabulary

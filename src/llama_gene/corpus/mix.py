@@ -22,9 +22,7 @@ class Mix:
     epochs: tuple[float, ...]
 
 
-def draw_mix(
-    lengths: Sequence[NDArray[np.int64]], weights: Sequence[float], num_tokens: int, *, seed: int
-) -> Mix:
+def draw_mix(lengths: Sequence[NDArray[np.int64]], weights: Sequence[float], num_tokens: int, *, seed: int) -> Mix:
     """Draw documents until each source has given its share of `num_tokens`, and shuffle them all.
 
     A source is run through in a new random order each epoch, so no document is seen twice before all are seen once.

@@ -88,7 +88,9 @@ class Engine:
         task = load_task(self.folder / "tasks" / f"{name}.toml")
         if prompt_hash(task) != known[name]["prompt_hash"]:
             hint = "restore the model's tasks folder, or tune the model again"
-            raise TaskError(f"the prompt of task {name!r} is not the one the model was tuned with", where=self.folder, hint=hint)
+            raise TaskError(
+                f"the prompt of task {name!r} is not the one the model was tuned with", where=self.folder, hint=hint
+            )
         return task
 
     def encoder(self, task: Task) -> PromptEncoder:
@@ -102,7 +104,7 @@ class Engine:
         examples: Iterable[Example],
         *,
         batch_tokens: int = 16_384,
-        on_done: Callable[[int], None] = lambda count: None,
+        on_done: Callable[[int], None] | None = None,
     ) -> Iterator[Prediction]:
         """Predictions in the order of the examples, in bounded memory.
 
@@ -124,18 +126,17 @@ class Engine:
                 for row, answer in zip(batch, self._answer(encoder, ids, prompts), strict=True):
                     answers[row] = answer
                 num_done += len(batch)
-                on_done(num_done)
+                if on_done is not None:
+                    on_done(num_done)
             yield from (answer for answer in answers if answer is not None)
 
     def _answer(self, encoder: PromptEncoder, ids: list[str], batch: list[Encoded]) -> Iterator[Prediction]:
         task, prompts = encoder.task, [encoded.prompt for encoded in batch]
         if not task.candidates:
             tokens = self.tokenizer
-            written = generate_answers(
-                self.model, prompts, encoder.reserve, eos_id=tokens.eos_id, pad_id=tokens.pad_id
-            )
-            for name, encoded, answer in zip(ids, batch, written, strict=True):
-                yield Prediction(name, tokens.decode(answer).strip(), None, None, encoded.num_cut)
+            written = generate_answers(self.model, prompts, encoder.reserve, eos_id=tokens.eos_id, pad_id=tokens.pad_id)
+            for name, encoded, text in zip(ids, batch, written, strict=True):
+                yield Prediction(name, tokens.decode(text).strip(), None, None, encoded.num_cut)
             return
         scores = score_candidates(self.model, prompts, build_trie(encoder.candidate_ids), self.tokenizer.pad_id)
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))

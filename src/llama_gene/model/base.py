@@ -25,7 +25,7 @@ class Shape:
 
 SIZES: dict[str, Shape] = {
     "nano": Shape(64, 2, 4, 4, 176, tied=True),
-    "micro": Shape(128, 4, 4, 4, 352, tied=True),
+    "micro": Shape(128, 3, 8, 8, 352, tied=True),
     "mini": Shape(256, 6, 8, 8, 704, tied=True),
     "small": Shape(512, 10, 8, 8, 1408, tied=True),
     "base": Shape(768, 12, 12, 12, 2048, tied=True),
@@ -61,6 +61,9 @@ def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int
         intermediate_size=shape.intermediate,
         max_position_embeddings=context,
         tie_word_embeddings=shape.tied,
+        # LLaMA's own 0.02 is 1 / sqrt(2500): on a narrow model it is so small that motifs are learned much later
+        # (docs/lab-notes.md, "initial weights").
+        initializer_range=shape.hidden**-0.5 if shape.hidden < 2048 else 0.02,
         **{"bos_token_id": None, **special_ids},
     )
     set_seed(seed)
@@ -124,7 +127,9 @@ def check_causal(folder: Path) -> dict[str, Any]:
     if "auto_map" in config and config.get("model_type") not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError("this model needs code from its own folder, which is not run", where=folder)
     known = config.get("model_type") in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if not known or (architectures and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)):
+    if not known or (
+        architectures and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)
+    ):
         given = ", ".join(architectures) or f"model_type {config.get('model_type')!r}"
         hint = "choose a decoder such as LLaMA, Mistral, Qwen, Gemma or GPT-2"
         raise ModelError(f"{given} is no causal language model", where=folder / "config.json", hint=hint)

@@ -67,7 +67,6 @@ def extend_base(
         typed = Path(temporary) / "typed"
         extension = extend(folder, vocabularies, typed)
         tokenizer = GeneTokenizer.load(typed)
-        num_base = min(extension.base_size, model.get_input_embeddings().weight.shape[0])
+        num_base = min(extension.first_new, model.get_input_embeddings().weight.shape[0])
         grow(model, tokenizer, num_base, settings.rows, seed=seed)
         save_folder(model, typed, output, {"base": settings.base})
-

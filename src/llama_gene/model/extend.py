@@ -17,7 +17,8 @@ _NOISE = 0.1  # of the base rows' standard deviation: enough that no two new row
 
 def num_rows(tokenizer: GeneTokenizer) -> int:
     """Rows for `tokenizer`, rounded up to a multiple of 64."""
-    return -(-tokenizer.num_tokens // ROWS_MULTIPLE) * ROWS_MULTIPLE
+    rows: int = -(-tokenizer.num_tokens // ROWS_MULTIPLE) * ROWS_MULTIPLE
+    return rows
 
 
 def grow(

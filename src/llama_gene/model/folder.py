@@ -66,7 +66,10 @@ def load_folder(folder: Path) -> tuple["PreTrainedModel", GeneTokenizer, dict[st
 
 
 def _check_rows(model: "PreTrainedModel", tokenizer: GeneTokenizer, where: Path) -> None:
-    rows = {model.config.vocab_size, *(m.weight.shape[0] for m in (model.get_input_embeddings(), model.get_output_embeddings()))}
+    rows = {
+        model.config.vocab_size,
+        *(m.weight.shape[0] for m in (model.get_input_embeddings(), model.get_output_embeddings())),
+    }
     if len(rows) != 1 or min(rows) < tokenizer.num_tokens:
         problem = f"the model has {sorted(rows)} rows and the tokenizer {tokenizer.num_tokens} tokens: they do not fit"
         raise ModelError(problem, where=where)

@@ -45,4 +45,6 @@ def merge_folders(base: Path, adapter: Path, output: Path) -> None:
         hint = "merge it into the model it was trained on"
         raise ModelError(f"this adapter was trained with another tokenizer than {base}", where=adapter, hint=hint)
     merged = merge(PeftModel.from_pretrained(model, adapter))
-    save_folder(merged, base, output, {key: value for key, value in record.items() if key not in {"version", "tokenizer"}})
+    save_folder(
+        merged, base, output, {key: value for key, value in record.items() if key not in {"version", "tokenizer"}}
+    )

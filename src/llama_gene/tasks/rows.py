@@ -82,6 +82,4 @@ def load_training_rows(task: Task, record: Mapping[str, Any]) -> LoadedRows | No
     path = Path(record["path"])
     if not path.is_file() or hash_file(path) != record["sha256"]:
         return None
-    return load_rows(
-        task, path, cap=record["cap"], seed=record["seed"], bad_letters=record["bad_letters"]
-    )
+    return load_rows(task, path, cap=record["cap"], seed=record["seed"], bad_letters=record["bad_letters"])

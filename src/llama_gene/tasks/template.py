@@ -110,7 +110,9 @@ class PromptEncoder:
         self._fixed = sum(map(len, self._texts)) + 2 * len(task.inputs)
         self.reserve = self._longest_answer()
         if self._fixed + self.reserve + 8 * len(task.inputs) > max_tokens:
-            problem = f"task {task.name!r}: question and answer take {self._fixed + self.reserve} of {max_tokens} tokens"
+            problem = (
+                f"task {task.name!r}: question and answer take {self._fixed + self.reserve} of {max_tokens} tokens"
+            )
             raise TaskError(problem, hint="raise block_size, or shorten the question")
 
     def _encode_texts(self) -> list[list[int]]:
@@ -165,9 +167,7 @@ class PromptEncoder:
             self._tokenizer.encode_spans(given.kind, [example.sequences[index] for example in examples])
             for index, given in enumerate(self.task.inputs)
         ]
-        return [
-            self._assemble(example, [column[row] for column in spans]) for row, example in enumerate(examples)
-        ]
+        return [self._assemble(example, [column[row] for column in spans]) for row, example in enumerate(examples)]
 
     def _assemble(self, example: Example, spans: list[list[int]]) -> Encoded:
         answer = [] if example.answer is None else self.answer_ids(example.answer)
@@ -179,7 +179,9 @@ class PromptEncoder:
             if self._shorten == "refuse":
                 hint = "raise block_size, or set shorten to centre or head"
                 raise TaskError(f"row {example.id!r}: {sum(wanted)} sequence tokens, room for {room}", hint=hint)
-            spans = [_cut(span, keep, self._shorten) for span, keep in zip(spans, fair_shares(wanted, room), strict=True)]
+            spans = [
+                _cut(span, keep, self._shorten) for span, keep in zip(spans, fair_shares(wanted, room), strict=True)
+            ]
         prompt: list[int] = []
         for text, given, span in zip(self._texts, self.task.inputs, spans, strict=False):
             prompt += text

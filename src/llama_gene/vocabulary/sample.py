@@ -32,10 +32,14 @@ def sample_sequences(paths: Sequence[Path], kind: Kind, num_letters: int, reject
         if length == 0:
             continue
         density, owed = shares[path] / length, 0.0
-        for record in read_records(path, kind, on_reject=lambda reject: None):
+        for record in read_records(path, kind, on_reject=_known_already):
             for start in range(0, len(record.sequence), _PIECE):
                 piece = record.sequence[start : start + _PIECE]
                 owed += density * len(piece)
                 if owed >= len(piece) / 2:
                     owed -= len(piece)
                     yield piece
+
+
+def _known_already(reject: Reject) -> None:
+    """The first reading has reported it."""

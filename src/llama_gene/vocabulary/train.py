@@ -5,7 +5,6 @@ it would not finish. No window joins two records.
 """
 
 import json
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -135,8 +134,6 @@ def train(
     size: int,
     *,
     window: int = WINDOW,
-    sample: int | None = None,
-    seed: int = 0,
     min_count: int = 2,
     sources: Sequence[Mapping[str, Any]] = (),
     progress: Callable[[int], None] | None = None,
@@ -167,13 +164,12 @@ def train(
     (('A', 'C'), ('AC', 'G'))
     """
     _require_alphabet(kind, size)
-    if window < 2 or (sample is not None and sample < window):
-        raise TokenizerError(f"windows of {window} letters, a sample of {sample}", hint="window >= 2, sample >= window")
+    if window < 2:
+        raise TokenizerError(f"windows of {window} letters", hint="give 2 or more")
     merges: tuple[tuple[str, str], ...] = ()
     num_letters = len(ALPHABETS[kind].letters)
     if size > num_letters:
-        windows = _windows(sequences, kind, window, progress)
-        drawn = list(windows) if sample is None else _draw(windows, sample // window, seed)
+        drawn = list(_windows(sequences, kind, window, progress))
         _require_variety(drawn, kind)
         merges = _merges(drawn, kind, size, min_count)
     return SequenceVocabulary(kind, merges, tuple(sources))
@@ -190,18 +186,6 @@ def _windows(
         num_read += len(sequence)
         if progress is not None:
             progress(num_read)
-
-
-def _draw(windows: Iterator[str], num_windows: int, seed: int) -> list[str]:
-    # Reservoir sampling: every window of the stream has the same chance, and only the drawn ones are held.
-    rng = random.Random(seed)
-    drawn: list[str] = []
-    for number, window in enumerate(windows):
-        if number < num_windows:
-            drawn.append(window)
-        elif (place := rng.randrange(number + 1)) < num_windows:
-            drawn[place] = window
-    return drawn
 
 
 def _merges(windows: list[str], kind: Kind, size: int, min_count: int) -> tuple[tuple[str, str], ...]:
