@@ -25,6 +25,7 @@ class Shape:
 
 SIZES: dict[str, Shape] = {
     "nano": Shape(64, 2, 4, 4, 176, tied=True),
+    "tiny": Shape(128, 2, 8, 8, 352, tied=True),
     "micro": Shape(128, 3, 8, 8, 352, tied=True),
     "mini": Shape(256, 6, 8, 8, 704, tied=True),
     "small": Shape(512, 10, 8, 8, 1408, tied=True),
