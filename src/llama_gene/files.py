@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 from llama_gene.errors import FormatError, LlamaGeneError
 
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
@@ -20,13 +22,29 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a folder one may not write to into an error that names `path` and the way out."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL_DISK:
+    except LlamaGeneError:
+        raise
+    except Exception as error:
+        number = _errno_of(error)
+        if number in _FULL_DISK:
             hint = "free some space, or choose another --output, and run the same command again"
             raise LlamaGeneError("no space left to write", where=path, hint=hint) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise LlamaGeneError("may not write here", where=path, hint="choose another --output") from error
         raise
+
+
+def _errno_of(error: Exception) -> int | None:
+    """The error number of the operating system behind `error`, also where a library hides it in words."""
+    if isinstance(error, OSError):
+        return error.errno
+    # safetensors and tokenizers write from Rust.
+    if found := _RUST_ERROR.search(str(error)):
+        return int(found[1])
+    # torch.save says no more than that less was written than it meant to write.
+    if isinstance(error, RuntimeError) and "inline_container.cc" in str(error) and "Reader" not in str(error):
+        return errno.ENOSPC
+    return None
 
 
 @contextmanager
@@ -55,6 +73,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{os.getpid()}.part.{path.name}")
     with disk_errors(path):
         try:
+            # One may be left by a killed process with this number: in a container it is the same each time.
+            shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             yield draft
             for file in draft.rglob("*"):

@@ -113,10 +113,16 @@ class Run:
                 "version": llama_gene.__version__,
                 "settings": _plain(stage.settings),
                 "after": before,
-                # Simulated inputs need no hash: the fingerprint of the stage that makes them says it all.
-                "files": {} if self.recipe.simulate else {str(path): self._hashes(path) for path in stage.files()},
+                "files": {str(path): self._hashes(path) for path in self._outside(stage.files())},
             }
         )
+
+    def _outside(self, files: list[Path]) -> list[Path]:
+        """The files that no stage made: simulated ones need no hash, the fingerprint of their stage says it all."""
+        if not self.recipe.simulate:
+            return files
+        made = self.data_root.resolve()
+        return [path for path in files if not path.resolve().is_relative_to(made)]
 
     def is_done(self, stage: Stage) -> bool:
         """Whether the result of `stage` is there, made from what it would be made from now."""
@@ -141,8 +147,9 @@ class Run:
         if until is not None and until not in names:
             raise SettingsError(f"the recipe has no stage {until!r}", hint=f"its stages: {', '.join(names)}")
         with _lock(self.folder):
-            for draft in self.folder.glob(".*.part.*"):  # what a killed run was writing
-                shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
+            self._hashes.keep = True
+            for draft in list(self.folder.rglob(".*.part.*")):  # what a killed run was writing, one maybe in another
+                shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
             write_json(self.folder / "recipe.json", self.recipe.model_dump(mode="json"))
             for number, stage in enumerate(self.stages, start=1):
                 self._run(stage, f"[{number}/{len(names)}] {stage.name}", say)
@@ -214,7 +221,7 @@ class Run:
             for source in sources
             if source.kind == "text"
             for path in find_files(source.files, self.recipe.data_root)
-        ]
+        ] + self._task_files()
 
     def _base_files(self) -> list[Path]:
         folder = Path(self.recipe.model.base)
@@ -282,20 +289,27 @@ class Run:
         """
         if self.recipe.tasks is None:
             return []
-        tasks = []
-        for name in self.recipe.tasks.use:
-            inside = self.recipe.data_root / name
-            tasks.append(load_task(inside if name.endswith(".toml") and inside.exists() else name))
+        tasks = [load_task(self._task_place(name)) for name in self.recipe.tasks.use]
         names = [task.name for task in tasks]
         if len(set(names)) < len(names):
             raise TaskError(f"two tasks have one name: {', '.join(sorted(names))}")
         return tasks
 
+    def _task_place(self, name: str) -> str | Path:
+        inside = self.recipe.data_root / name
+        return inside if name.endswith(".toml") and inside.exists() else name
+
+    def _task_files(self) -> list[Path]:
+        """The definitions of the tasks that are not built in."""
+        names = self.recipe.tasks.use if self.recipe.tasks else []
+        places = [Path(self._task_place(name)) for name in names if name.endswith(".toml")]
+        return [path for path in places if path.is_file()]
+
     def _train_files(self) -> list[Path]:
-        return [find_split(task, self.recipe.data_root, "train") for task in self._tasks()]
+        return [find_split(task, self.recipe.data_root, "train") for task in self._tasks()] + self._task_files()
 
     def _dev_files(self) -> list[Path]:
-        return [find_split(task, self.recipe.data_root, "dev") for task in self._tasks()]
+        return [find_split(task, self.recipe.data_root, "dev") for task in self._tasks()] + self._task_files()
 
     def _rows(self, task: Task, split: str) -> LoadedRows:
         settings = self.recipe.tasks
@@ -390,10 +404,14 @@ def _plain(settings: Any) -> Any:
 
 
 class _FileHashes:
-    """Hashes of input files, kept by size and time of change, so that gigabytes are read once."""
+    """Hashes of input files, kept by size and time of change, so that gigabytes are read once.
+
+    Attributes:
+        keep: Whether new ones are written down for the next time; a dry run writes nothing.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self.keep = path, False
         self._known: dict[str, list[Any]] = read_json(path) if path.exists() else {}
 
     def __call__(self, path: Path) -> str:
@@ -401,7 +419,7 @@ class _FileHashes:
         key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
         if self._known.get(key, [])[:2] != state:
             self._known[key] = [*state, hash_file(path)]
-            if self._path.parent.exists():
+            if self.keep:
                 write_json(self._path, self._known)
         return str(self._known[key][2])
 

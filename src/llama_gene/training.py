@@ -221,8 +221,10 @@ def _trainer(model: Any, arguments: Any, rows: Rows, report: Progress, block_siz
             shutil.rmtree(folder / name, ignore_errors=True)
             (draft / name).replace(folder / name)
             shutil.rmtree(draft)
-            old = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-            for path in old[: -self.args.save_total_limit]:
+            # One with a higher number was damaged, or it would have been resumed: it must not push out a good one.
+            step_of = {path: int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*")}
+            old = sorted((path for path in step_of if step_of[path] <= self.state.global_step), key=step_of.__getitem__)
+            for path in [*old[: -self.args.save_total_limit], *(step_of.keys() - set(old))]:
                 shutil.rmtree(path)
 
     trainer = PackedTrainer(

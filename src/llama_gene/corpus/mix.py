@@ -23,7 +23,7 @@ class Mix:
 
 
 def draw_mix(lengths: Sequence[NDArray[np.int64]], weights: Sequence[float], num_tokens: int, *, seed: int) -> Mix:
-    """Draw documents until each source has given its share of `num_tokens`, and shuffle them all.
+    """Draw documents until each source has given its share of `num_tokens`, and mix the sources evenly.
 
     A source is run through in a new random order each epoch, so no document is seen twice before all are seen once.
 
@@ -54,5 +54,9 @@ def draw_mix(lengths: Sequence[NDArray[np.int64]], weights: Sequence[float], num
         sources.append(np.full(len(drawn), index, dtype=np.int32))
         documents.append(drawn)
         epochs.append(wanted / available)
-    shuffled = generator.permutation(sum(len(part) for part in documents))
-    return Mix(np.concatenate(sources)[shuffled], np.concatenate(documents)[shuffled], tuple(epochs))
+    # The sources are shuffled among each other, and each keeps its own order: so its epochs follow one another.
+    mixed = generator.permutation(np.concatenate(sources))
+    order = np.empty(len(mixed), dtype=np.int64)
+    for index, drawn in enumerate(documents):
+        order[mixed == index] = drawn
+    return Mix(mixed, order, tuple(epochs))

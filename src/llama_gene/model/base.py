@@ -68,8 +68,16 @@ def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int
         **{"bos_token_id": None, **special_ids},
     )
     set_seed(seed)
+    _use_our_progress()
     model: PreTrainedModel = LlamaForCausalLM(config)
     return model
+
+
+def _use_our_progress() -> None:
+    """Keep the bars of transformers, for every file read or written, out of ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def find_base(base: str) -> Path:
@@ -147,6 +155,7 @@ def load_model(folder: Path) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     check_causal(folder)
+    _use_our_progress()
     if not any(folder.glob("*.safetensors")):
         hint = "only safetensors are read, since other formats can run code; convert the weights first"
         raise ModelError("no *.safetensors in this folder", where=folder, hint=hint)

@@ -1,0 +1,118 @@
+"""A run that is killed in every one of its stages, and started again, ends as one that was left alone."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+# Where a stage is stopped to be killed: at the rename that would finish what it is writing. What it has finished
+# before (the DNA of the vocabulary, a part of the corpus, a checkpoint, a task's scores) must be of use afterwards.
+PLACES = {
+    "simulate": r"/run/data$",
+    "vocabulary": r"part\.vocabulary/protein$",
+    "model": r"/run/base$",
+    "corpus": r"/corpus/parts/proteins-0000$",
+    "pretrain": r"/work/pretrain/\w+/checkpoint-8$",
+    "finetune": r"/work/finetune/\w+/checkpoint-6$",
+    "evaluate": r"/work/evaluate/\w+/sim_promoter_strength\.json$",
+}
+FINISHED_BEFORE = {
+    "corpus": "corpus/parts/genome-0000/done.json",
+    "pretrain": "work/pretrain/*/checkpoint-4/complete.json",
+    "finetune": "work/finetune/*/checkpoint-3/complete.json",
+    "evaluate": "work/evaluate/*/sim_promoter.json",
+}
+PAUSED = """
+import re, sys, time
+from pathlib import Path
+
+place = re.compile(sys.argv.pop(1))
+replace = Path.replace
+
+
+def pause(self, target):
+    if place.search(Path(target).as_posix()):
+        print("paused", flush=True)
+        time.sleep(600)
+    return replace(self, target)
+
+
+Path.replace = pause
+from llama_gene.cli import main
+main()
+"""
+
+
+def run_and_kill(recipe: Path, folder: Path, stage: str) -> None:
+    """Start the run, and kill -9 it in the middle of `stage`."""
+    command = [sys.executable, "-c", PAUSED, PLACES[stage], "run", str(recipe), f"output={folder}"]
+    with subprocess.Popen(
+        command, env=tiny.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            reached = process.stdout.readline()
+        finally:
+            process.kill()
+        said = process.stderr.read()
+    assert reached == "paused\n", f"{stage} was not reached:\n{said}"
+    assert process.returncode == -signal.SIGKILL
+    working = [line for line in said.splitlines() if line.endswith("...")]
+    assert working[-1].endswith(f"{stage} ..."), said
+
+
+def make_time(pattern: str, folder: Path) -> int:
+    (path,) = folder.glob(pattern)
+    return path.stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def killed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed once in each stage, each time started again, and at last left to finish."""
+    home = tmp_path_factory.mktemp("killed")
+    folder, recipe = home / "run", tiny.write_recipe(home)
+    for number, stage in enumerate(tiny.STAGES):
+        run_and_kill(recipe, folder, stage)
+        done = {path.stem for path in (folder / "stages").glob("[a-z]*.json")}
+        assert done - {"files"} == set(tiny.STAGES[:number])
+        assert tiny.drafts_in(folder) or stage in {"pretrain", "finetune"}  # checkpoints have a draft of their own
+        if stage in FINISHED_BEFORE:
+            assert list(folder.glob(FINISHED_BEFORE[stage])), f"{stage} had finished nothing"
+        if stage == "corpus":
+            encoded = make_time(FINISHED_BEFORE["corpus"], folder)
+    finished = tiny.llama_gene("run", recipe, f"output={folder}")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.count("done before") == len(tiny.STAGES) - 1
+    assert make_time(FINISHED_BEFORE["corpus"], folder) == encoded, "a finished part of the corpus was encoded again"
+    return folder
+
+
+@pytest.mark.parametrize("part", ["data", "vocabulary", "base", "corpus", "pretrained", "model"])
+def test_a_killed_run_makes_the_same_files(part: str, killed_run: Path, tiny_run: Path) -> None:
+    killed, whole = tiny.files_of(killed_run / part), tiny.files_of(tiny_run / part)
+    killed.pop("llama_gene.json", None)  # it holds seconds and paths
+    whole.pop("llama_gene.json", None)
+    assert killed == whole
+
+
+def test_a_killed_run_ends_with_the_same_scores(killed_run: Path, tiny_run: Path) -> None:
+    killed, whole = (json.loads((run / "report" / "report.json").read_text()) for run in (killed_run, tiny_run))
+    assert len(whole["results"]) == len(tiny.TASKS)
+    assert killed["results"] == whole["results"]
+    assert killed["bits_per_letter"] == whole["bits_per_letter"]
+    assert killed["curves"] == whole["curves"]
+
+
+def test_a_killed_run_leaves_nothing_behind(killed_run: Path, tiny_run: Path) -> None:
+    assert tiny.drafts_in(killed_run) == []
+
+    def names(run: Path) -> set[str]:
+        return {name for name in tiny.files_of(run) if not re.match(r"stages/files", name)}
+
+    assert names(killed_run) == names(tiny_run)
