@@ -1,7 +1,7 @@
 import errno
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def files_of_at_most(num_bytes: int) -> Iterator[None]:
 def test_a_full_disk_raises_with_a_way_out_and_leaves_the_old_file(tmp_path: Path, number: int) -> None:
     path = tmp_path / "report.json"
     path.write_text("old")
-    with pytest.raises(LlamaGeneError, match=r"report\.json: no space left to write\n  free some space"):  # noqa: SIM117
+    with pytest.raises(LlamaGeneError, match=r"report\.json: no space left to write\n  free some space"):  # noqa: PT012, SIM117
         with atomic_path(path) as draft:
             draft.write_text("half")
             raise OSError(number, os.strerror(number))
@@ -83,7 +83,7 @@ def write_tokenizer(path: Path) -> None:
     [write_torch, write_safetensors, write_tokenizer, lambda path: path.write_bytes(bytes(100_000))],
     ids=["torch", "safetensors", "tokenizers", "python"],
 )
-def test_a_disk_that_fills_up_under_a_library_says_so_too(tmp_path: Path, write) -> None:  # noqa: ANN001
+def test_a_disk_that_fills_up_under_a_library_says_so_too(tmp_path: Path, write: Callable[[Path], None]) -> None:
     with pytest.raises(LlamaGeneError, match="no space left"), atomic_folder(tmp_path / "model") as draft:  # noqa: SIM117
         with files_of_at_most(50_000):
             write(draft / "weights")
@@ -91,10 +91,10 @@ def test_a_disk_that_fills_up_under_a_library_says_so_too(tmp_path: Path, write)
 
 
 def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "deep" / "file") as draft:
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "deep" / "file") as draft:  # noqa: PT012
         draft.write_text("half")
         raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "deep" / "folder") as draft:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "deep" / "folder") as draft:  # noqa: PT012
         (draft / "inner").mkdir()
         (draft / "inner" / "file").write_text("half")
         raise KeyboardInterrupt
@@ -105,7 +105,7 @@ def test_a_folder_replaces_the_old_one_only_when_it_is_whole(tmp_path: Path) -> 
     folder = tmp_path / "model"
     with atomic_folder(folder) as draft:
         (draft / "a").write_text("1")
-    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as draft:
+    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as draft:  # noqa: PT012
         (draft / "b").write_text("2")
         raise ZeroDivisionError
     assert [path.name for path in folder.iterdir()] == ["a"]

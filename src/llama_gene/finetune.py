@@ -119,15 +119,15 @@ class ExampleRows:
         self._examples, self._block_size, self._pad_id = examples, block_size, pad_id
         generator = np.random.default_rng(seed)
         order: list[int] = []
-        wanted = round(epochs * len(examples))
+        wanted = max(1, round(epochs * len(examples)))
         while len(order) < wanted:
             order += generator.permutation(len(examples)).tolist()
         lengths = [len(example.prompt) + len(example.answer) for example in examples]
         self._rows = pack_whole(order[:wanted], lengths, block_size)
-        while (
-            len(self._rows) % rows_a_step
-        ):  # the last step is filled up with rows seen before, so that none is dropped
-            self._rows.append(self._rows[len(self._rows) % rows_a_step])
+        num_rows = len(self._rows)
+        while len(self._rows) % rows_a_step:
+            # The last step is filled up with rows seen before, from the first on, so that none is dropped.
+            self._rows.append(self._rows[len(self._rows) - num_rows])
         self.useful_share = sum(lengths[i] for i in order[:wanted]) / (len(self._rows) * block_size)
 
     def __len__(self) -> int:

@@ -121,7 +121,7 @@ class Run:
         """The files that no stage made: simulated ones need no hash, the fingerprint of their stage says it all."""
         if not self.recipe.simulate:
             return files
-        made = self.data_root.resolve()
+        made = self.recipe.data_root.resolve()
         return [path for path in files if not path.resolve().is_relative_to(made)]
 
     def is_done(self, stage: Stage) -> bool:
@@ -364,8 +364,9 @@ class Run:
             notes.append(f"At most {recipe.tasks.max_train_rows:,} training rows a task (tasks.max_train_rows).")
         if recipe.tasks.max_dev_rows:
             notes.append(f"At most {recipe.tasks.max_dev_rows:,} dev rows a task (tasks.max_dev_rows).")
+        # Without the first point, at which a new model knows nothing: all that is learned later would look flat beside it.
         curves = {
-            stage: tuple({"step": float(step), "loss": loss} for step, loss in record[stage]["losses"])
+            stage: tuple({"step": float(step), "loss": loss} for step, loss in record[stage]["losses"][1:])
             for stage in ("pretrain", "finetune")
             if stage in record
         }

@@ -99,6 +99,7 @@ def train(
         bf16=settings.precision == "bf16",
         use_cpu=not torch.cuda.is_available(),
         logging_steps=_LOG_STEPS,
+        logging_nan_inf_filter=False,  # it would show an old loss in the place of one that is no number
         save_strategy="steps",
         save_steps=settings.checkpoint_every,
         save_total_limit=settings.keep_checkpoints,
@@ -185,6 +186,9 @@ def _trainer(model: Any, arguments: Any, rows: Rows, report: Progress, block_siz
             losses = [entry["loss"] for entry in state.log_history[-1:] if "loss" in entry]
             loss = f"loss {losses[0]:.3f}  " if losses else ""
             report(state.global_step, f"{loss}{rate:,.0f} tokens/s")
+            # What a checkpoint interrupts is logged with it, or a resumed training would log other means.
+            # The last steps are logged too: a loss that is no number must not go unseen.
+            control.should_log |= state.global_step % args.save_steps == 0 or state.global_step == state.max_steps
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
             if not math.isfinite(logs.get("loss", 0.0)):

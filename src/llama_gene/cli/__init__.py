@@ -9,7 +9,7 @@ import sys
 import typer
 
 from llama_gene.cli import corpus, evaluate, model, predict, run, tasks, vocabulary
-from llama_gene.errors import EXIT_BAD_INPUT, EXIT_CRASH, LlamaGeneError
+from llama_gene.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, LlamaGeneError
 
 app = typer.Typer(
     help="Teach any open language model the languages of DNA and protein, and measure honestly what it learned.",
@@ -33,6 +33,10 @@ def main() -> None:
     """The entry point of the ``llama-gene`` command."""
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:
+            print("llama-gene: interrupted; a run goes on with the same command", file=sys.stderr)
+        raise
     except LlamaGeneError as error:
         print(f"llama-gene: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)

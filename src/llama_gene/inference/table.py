@@ -22,7 +22,8 @@ _POLICIES = ("refuse", "skip", "drop", "mask")
 def read_unlabelled(task: Task, path: str, policy: str, rejects: list[str]) -> Iterator[Example]:
     """The examples of a file, one at a time; a label column is not looked at.
 
-    A task of one sequence takes any sequence file. A task of several takes a table with a column for each.
+    A task of one sequence takes any sequence file; of a table, its column ``sequence`` or ``seq``, unless the task's
+    definition names another. A task of several sequences takes a table with a column for each.
 
     Args:
         task: The task.
@@ -42,7 +43,8 @@ def read_unlabelled(task: Task, path: str, policy: str, rejects: list[str]) -> I
 
     on_reject = None if policy == "refuse" else set_aside
     chosen = cast(Policy, policy)
-    if len(task.inputs) > 1 or data_suffix(path) in TABLE_SUFFIXES or data_suffix(path) in JSONL_SUFFIXES:
+    is_table = data_suffix(path) in TABLE_SUFFIXES or data_suffix(path) in JSONL_SUFFIXES
+    if len(task.inputs) > 1 or (is_table and task.layout == "table"):
         yield from read_examples(task, path, policy=chosen, on_reject=on_reject, labelled=False)
         return
     for record in read_records(path, task.inputs[0].kind, policy=chosen, on_reject=on_reject):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from llama_gene.config import ModelSettings
+from llama_gene.errors import ModelError
 from llama_gene.model.base import check_causal, find_base, load_model, new_model
 from llama_gene.model.extend import grow, num_rows
 from llama_gene.model.folder import save_folder
@@ -67,6 +68,10 @@ def extend_base(
         typed = Path(temporary) / "typed"
         extension = extend(folder, vocabularies, typed)
         tokenizer = GeneTokenizer.load(typed)
-        num_base = min(extension.first_new, model.get_input_embeddings().weight.shape[0])
-        grow(model, tokenizer, num_base, settings.rows, seed=seed)
+        rows = model.get_input_embeddings().weight.shape[0]
+        if extension.first_new > rows:
+            problem = f"its tokenizer has {extension.first_new:,} tokens and its model {rows:,} rows: they do not fit"
+            hint = "give a folder in which the tokenizer and the weights belong together"
+            raise ModelError(problem, where=folder, hint=hint)
+        grow(model, tokenizer, extension.first_new, settings.rows, seed=seed)
         save_folder(model, typed, output, {"base": settings.base})
