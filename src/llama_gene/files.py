@@ -31,6 +31,9 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise LlamaGeneError("no space left to write", where=path, hint=hint) from error
         if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise LlamaGeneError("may not write here", where=path, hint="choose another --output") from error
+        if number in {errno.EEXIST, errno.EISDIR, errno.ENOTDIR}:
+            problem = "a file or folder that is there already is in the way"
+            raise LlamaGeneError(problem, where=path, hint="choose another --output") from error
         raise
 
 
@@ -53,10 +56,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The bytes are on disk before the rename, so a reader sees the old file, or the new one, and never a part of it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffixes stay at the end, so that writers which choose a format by name still do.
     draft = path.with_name(f".{os.getpid()}.part.{path.name}")
     with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
             _sync(draft)
@@ -69,9 +72,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary sibling folder of `path`, renamed to `path` (which it replaces) only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{os.getpid()}.part.{path.name}")
     with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # One may be left by a killed process with this number: in a container it is the same each time.
             shutil.rmtree(draft, ignore_errors=True)

@@ -364,7 +364,7 @@ class Run:
             notes.append(f"At most {recipe.tasks.max_train_rows:,} training rows a task (tasks.max_train_rows).")
         if recipe.tasks.max_dev_rows:
             notes.append(f"At most {recipe.tasks.max_dev_rows:,} dev rows a task (tasks.max_dev_rows).")
-        # Without the first point, at which a new model knows nothing: all that is learned later would look flat beside it.
+        # Without the first point, where a new model knows nothing: all that is learned later would look flat beside it.
         curves = {
             stage: tuple({"step": float(step), "loss": loss} for step, loss in record[stage]["losses"][1:])
             for stage in ("pretrain", "finetune")

@@ -16,7 +16,7 @@ from llama_gene.tasks.registry import builtin_names
 from llama_gene.tokenizer import GeneTokenizer
 from llama_gene.vocabulary.train import SequenceVocabulary
 
-from .conftest import Cli
+from .conftest import Cli, Outcome
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -27,9 +27,9 @@ def fasta(sequences: list[str]) -> str:
     return "".join(f">s{number} some words\n{sequence}\n" for number, sequence in enumerate(sequences))
 
 
-def ok(outcome: object) -> str:
-    assert outcome.code == 0, outcome  # type: ignore[attr-defined]
-    return str(outcome.out)  # type: ignore[attr-defined]
+def ok(outcome: Outcome) -> str:
+    assert outcome.code == 0, outcome
+    return outcome.out
 
 
 # vocabulary, model

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO, cast
 
 from llama_gene.errors import SettingsError
-from llama_gene.files import atomic_path
+from llama_gene.files import atomic_path, disk_errors
 from llama_gene.inference.engine import Prediction
 from llama_gene.sequences.alphabet import Policy
 from llama_gene.sequences.compression import data_suffix
@@ -59,7 +59,8 @@ def write_predictions(task: Task, predictions: Iterable[Prediction], output: Pat
     """
     names = task.label_names if task.kind == "classification" else ()
     header = {"classification": ["label", "probability"], "regression": ["value"]}.get(task.kind, ["answer"])
-    target: AbstractContextManager[Path | None] = atomic_path(output) if output is not None else nullcontext()
+    target: AbstractContextManager[Path | None]
+    target = atomic_path(output) if output is not None else _standard_output()
     num_written = 0
     with target as path:
         stream: AbstractContextManager[TextIO] = (
@@ -74,6 +75,14 @@ def write_predictions(task: Task, predictions: Iterable[Prediction], output: Pat
                 table.write("\t".join(cells) + "\n")
                 num_written += 1
     return num_written
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """Standard output may be a file, too, on a disk that is full."""
+    with disk_errors(Path("standard output")):
+        yield
+        sys.stdout.flush()
 
 
 def _cell(text: str) -> str:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama_gene.errors import ModelError, SettingsError
-from llama_gene.files import read_json
+from llama_gene.errors import LlamaGeneError, ModelError, SettingsError
+from llama_gene.files import disk_errors, read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,10 +74,11 @@ def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int
 
 
 def _use_our_progress() -> None:
-    """Keep the bars of transformers, for every file read or written, out of ours."""
+    """Keep the bars and the tables of transformers, for every file read or written, out of what we say."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def find_base(base: str) -> Path:
@@ -98,18 +99,19 @@ def find_base(base: str) -> Path:
 
 def _download(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
     patterns = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=patterns))
+        with disk_errors(Path(HF_HUB_CACHE)):
+            return Path(snapshot_download(hub_id, allow_patterns=patterns))
+    except LlamaGeneError:
+        raise
     except GatedRepoError:
         hint = f"ask for access at https://huggingface.co/{hub_id}, then log in with: hf auth login"
         raise ModelError(f"the model {hub_id!r} is gated", hint=hint) from None
@@ -118,7 +120,7 @@ def _download(hub_id: str) -> Path:
         raise ModelError(f"the hub has no model {hub_id!r}", hint=hint) from None
     except HFValidationError as error:
         raise ModelError(f"{hub_id!r} is neither a folder nor a hub id: {error}") from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - offline, no network, or whatever else its HTTP client may raise
         hint = "download it where there is a network, and give its folder; HF_HUB_OFFLINE=1 uses the local cache only"
         raise ModelError(f"cannot reach the hub for {hub_id!r} ({type(error).__name__})", hint=hint) from None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from llama_gene.files import hash_file
 from llama_gene.progress import progress
 from llama_gene.sequences.alphabet import Kind
+from llama_gene.sequences.compression import open_bytes
 from llama_gene.sequences.read import Reject
 from llama_gene.vocabulary.sample import sample_sequences
 from llama_gene.vocabulary.train import SequenceVocabulary, train
@@ -23,6 +24,9 @@ def learn_vocabulary(
         LlamaGeneError: There is nothing to learn from, or `size` is below the alphabet.
     """
     rejects: list[Reject] = []
+    for path in paths:
+        with open_bytes(path):  # one that is missing or empty is found before the work, and by name
+            pass
     sources = [{"file": path.name, "sha256": hash_file(path)} for path in paths]
     with progress(f"vocabulary {kind}", sample) as report:
         drawn = sample_sequences(paths, kind, sample, rejects)
