@@ -9,6 +9,8 @@ READY  := $(VENV)/.ready
 quickstart: $(READY)  ## learn DNA and protein tasks on simulated data, and write a report (about 5 minutes)
 	$(BIN)/llama-gene quickstart
 
+# One thread a process: the tiny models of the tests only wait for a second one.
+test: export OMP_NUM_THREADS = 1
 test: lint  ## everything the project promises, in under ten minutes
 	$(BIN)/python -m pytest
 

@@ -44,7 +44,7 @@ class TrainingLog:
         num_tokens: Tokens seen, padding included.
         num_trainable: Parameters that trained.
         num_parameters: All parameters.
-        seconds: Wall time, summed over resumed parts where the checkpoints know it.
+        seconds: Wall time; of the last part alone, if the training was resumed.
         losses: (step, mean loss in nats a target token) along the way.
     """
 

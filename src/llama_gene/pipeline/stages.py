@@ -1,33 +1,24 @@
-"""Run a recipe: its stages in order, skipping what is done and unchanged, resuming what was killed.
+"""The stages of a recipe: what each reads, what it makes, and what decides its result.
 
-Each stage writes one folder of the run, whole or not at all. Its fingerprint covers its settings, its input files and
-the fingerprints of the stages it stands on; a finished stage leaves a stamp with the fingerprint, and is skipped for
-as long as the two agree.
+Heavy modules are imported where a stage needs them, so that a dry run starts at once.
 """
 
-import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import llama_gene
 from llama_gene.config import Recipe, find_files
-from llama_gene.errors import LlamaGeneError, SettingsError, TaskError
-from llama_gene.files import atomic_folder, hash_file, hash_value, read_json, write_json, write_text
+from llama_gene.errors import TaskError
+from llama_gene.files import atomic_folder, write_text
 from llama_gene.sequences.alphabet import Kind
 from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.registry import load_task
 from llama_gene.tasks.rows import LoadedRows, load_rows
 from llama_gene.tasks.task import Task
 
-Say = Callable[[str], None]
-
-_STAMPS = "stages"
 _SEQUENCE_KINDS: tuple[Kind, ...] = ("dna", "protein")
 
 
@@ -41,7 +32,7 @@ class Stage:
         settings: What of the recipe decides its result.
         after: The stages whose results it reads.
         files: The files outside the run that it reads; asked for only once the stages before are done.
-        make: Does the work.
+        make: Does the work; it is given a folder for what it keeps meanwhile, such as checkpoints.
     """
 
     name: str
@@ -49,23 +40,22 @@ class Stage:
     settings: Any
     after: tuple[str, ...]
     files: Callable[[], list[Path]]
-    make: Callable[[], None]
+    make: Callable[[Path], None]
 
 
-class Run:
-    """A recipe in its folder.
+def stages_of(recipe: Recipe) -> list[Stage]:
+    """The stages that `recipe` asks for, in order."""
+    return _Stages(recipe).listed()
 
-    Args:
-        recipe: The validated recipe.
-    """
+
+class _Stages:
+    """How a recipe's stages do their work, each in the run's folder."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.folder = recipe, recipe.folder
-        self._hashes = _FileHashes(self.folder / _STAMPS / "files.json")
 
-    @cached_property
-    def stages(self) -> list[Stage]:
-        """The stages that the recipe asks for, in order."""
+    def listed(self) -> list[Stage]:
+        """All of them, in order."""
         recipe, folder = self.recipe, self.folder
         files: Callable[[], list[Path]]
         stages: list[Stage] = []
@@ -100,90 +90,7 @@ class Run:
             stages.append(Stage("evaluate", folder / "report", settings, ("finetune", *data), files, self._evaluate))
         return stages
 
-    def fingerprint(self, stage: Stage) -> str:
-        """What decides the result of `stage`.
-
-        Raises:
-            LlamaGeneError: An input file is missing.
-        """
-        before = {name: self.fingerprint(other) for other in self.stages for name in stage.after if other.name == name}
-        return hash_value(
-            {
-                "stage": stage.name,
-                "version": llama_gene.__version__,
-                "settings": _plain(stage.settings),
-                "after": before,
-                "files": {str(path): self._hashes(path) for path in self._outside(stage.files())},
-            }
-        )
-
-    def _outside(self, files: list[Path]) -> list[Path]:
-        """The files that no stage made: simulated ones need no hash, the fingerprint of their stage says it all."""
-        if not self.recipe.simulate:
-            return files
-        made = self.recipe.data_root.resolve()
-        return [path for path in files if not path.resolve().is_relative_to(made)]
-
-    def is_done(self, stage: Stage) -> bool:
-        """Whether the result of `stage` is there, made from what it would be made from now."""
-        stamp = self.folder / _STAMPS / f"{stage.name}.json"
-        return stage.output.exists() and stamp.exists() and read_json(stamp)["fingerprint"] == self.fingerprint(stage)
-
-    def plan(self) -> Iterator[tuple[Stage, bool]]:
-        """Each stage, and whether it would be skipped; nothing is written."""
-        done = True
-        for stage in self.stages:
-            done = done and self.is_done(stage)
-            yield stage, done
-
-    def execute(self, say: Say, *, until: str | None = None) -> None:
-        """Run all stages that are not done, up to `until`.
-
-        Raises:
-            SettingsError: The recipe has no stage `until`.
-            LlamaGeneError: A stage failed, or another process works in the same folder.
-        """
-        names = [stage.name for stage in self.stages]
-        if until is not None and until not in names:
-            raise SettingsError(f"the recipe has no stage {until!r}", hint=f"its stages: {', '.join(names)}")
-        with _lock(self.folder):
-            self._hashes.keep = True
-            for draft in list(self.folder.rglob(".*.part.*")):  # what a killed run was writing, one maybe in another
-                shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
-            write_json(self.folder / "recipe.json", self.recipe.model_dump(mode="json"))
-            for number, stage in enumerate(self.stages, start=1):
-                self._run(stage, f"[{number}/{len(names)}] {stage.name}", say)
-                if stage.name == until:
-                    return
-
-    def _run(self, stage: Stage, title: str, say: Say) -> None:
-        if self.is_done(stage):
-            say(f"{title}: done before, and nothing has changed")
-            return
-        say(f"{title} ...")
-        started = time.monotonic()
-        fingerprint = self.fingerprint(stage)
-        work = self._work(stage, fingerprint)
-        stage.make()
-        seconds = time.monotonic() - started
-        write_json(
-            self.folder / _STAMPS / f"{stage.name}.json", {"fingerprint": fingerprint, "seconds": round(seconds, 1)}
-        )
-        shutil.rmtree(work.parent, ignore_errors=True)
-        say(f"{title}: {stage.output} in {seconds:.0f} s")
-
-    def _work(self, stage: Stage, fingerprint: str) -> Path:
-        """A folder for what `stage` keeps while it works, such as checkpoints; what other settings left is removed."""
-        work = self.folder / "work" / stage.name / fingerprint[:16]
-        if work.parent.exists():
-            for other in work.parent.iterdir():
-                if other != work:
-                    shutil.rmtree(other)
-        return work
-
-    # The stages. Heavy modules are imported where they are needed.
-
-    def _simulate(self) -> None:
+    def _simulate(self, _: Path) -> None:
         from llama_gene.simulate import simulate
 
         assert self.recipe.simulate is not None
@@ -198,7 +105,7 @@ class Run:
         settings = getattr(self.recipe.vocabulary, kind)
         return find_files(settings.files, self.recipe.data_root) if settings else []
 
-    def _vocabulary(self) -> None:
+    def _vocabulary(self, _: Path) -> None:
         from llama_gene.vocabulary.learn import learn_vocabulary
 
         output = self.folder / "vocabulary"
@@ -227,7 +134,7 @@ class Run:
         folder = Path(self.recipe.model.base)
         return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
-    def _model(self) -> None:
+    def _model(self, _: Path) -> None:
         from llama_gene.model.create import create_from_scratch, extend_base
         from llama_gene.vocabulary.train import SequenceVocabulary
 
@@ -257,7 +164,7 @@ class Run:
         assert self.recipe.corpus is not None
         return [task.path for task in plan_tasks(self.recipe.corpus, self.recipe.data_root)]
 
-    def _corpus(self) -> None:
+    def _corpus(self, _: Path) -> None:
         from llama_gene.corpus.build import build_corpus
         from llama_gene.tokenizer import GeneTokenizer
 
@@ -267,17 +174,16 @@ class Run:
             self.recipe.corpus, self.recipe.data_root, tokenizer, self.folder / "corpus", seed=self.recipe.seed
         )
 
-    def _pretrain(self) -> None:
+    def _pretrain(self, work: Path) -> None:
         from llama_gene.pretrain import pretrain
 
         assert self.recipe.pretrain is not None
-        stage = self._stage("pretrain")
         pretrain(
             self.folder / "base",
             self.folder / "corpus",
             self.recipe.pretrain,
-            stage.output,
-            self._work(stage, self.fingerprint(stage)),
+            self.folder / "pretrained",
+            work,
             seed=self.recipe.seed,
         )
 
@@ -318,28 +224,24 @@ class Run:
         path = find_split(task, self.recipe.data_root, split)
         return load_rows(task, path, cap=cap, seed=self.recipe.seed, bad_letters=settings.bad_letters)
 
-    def _finetune(self) -> None:
+    def _finetune(self, work: Path) -> None:
         from llama_gene.finetune import TaskRows, finetune
 
         assert self.recipe.finetune is not None
-        stage = self._stage("finetune")
         tasks = []
         for task in self._tasks():
             rows = self._rows(task, "train")
             tasks.append(TaskRows(task, rows.examples, rows.record))
         base = self.folder / ("pretrained" if self.recipe.pretrain else "base")
-        work = self._work(stage, self.fingerprint(stage))
-        finetune(base, tasks, self.recipe.finetune, stage.output, work, seed=self.recipe.seed)
+        finetune(base, tasks, self.recipe.finetune, self.folder / "model", work, seed=self.recipe.seed)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, work: Path) -> None:
         from llama_gene.evaluation.evaluate import evaluate_task
         from llama_gene.evaluation.report import write
         from llama_gene.evaluation.result import TaskResult
         from llama_gene.inference.engine import Engine
 
         engine = Engine.load(self.folder / "model")
-        stage = self._stage("evaluate")
-        work = self._work(stage, self.fingerprint(stage))
         results = []
         for task in self._tasks():
             kept = work / f"{task.name}.json"
@@ -350,7 +252,7 @@ class Run:
                 result = evaluate_task(engine, task, test, train, split="dev", batch_tokens=tokens)
                 write_text(kept, result.model_dump_json())
             results.append(TaskResult.model_validate_json(kept.read_text(encoding="utf-8")))
-        with atomic_folder(stage.output) as draft:
+        with atomic_folder(self.folder / "report") as draft:
             write(self._report(engine.record, results), draft)
 
     def _report(self, record: dict[str, Any], results: list[Any]) -> Any:
@@ -382,64 +284,9 @@ class Run:
             bits_per_letter=_bits(record),
         )
 
-    def _stage(self, name: str) -> Stage:
-        return next(stage for stage in self.stages if stage.name == name)
-
 
 def _bits(record: dict[str, Any]) -> dict[str, float]:
     from llama_gene.pretrain import UNITS
 
     bits = record.get("pretrain", {}).get("bits", {})
     return {UNITS[kind]: value["after"] for kind, value in bits.items() if value["after"] is not None}
-
-
-def _plain(settings: Any) -> Any:
-    """Settings as JSON values."""
-    if hasattr(settings, "model_dump"):
-        return settings.model_dump(mode="json")
-    if isinstance(settings, dict):
-        return {key: _plain(value) for key, value in settings.items()}
-    if isinstance(settings, list):
-        return [_plain(value) for value in settings]
-    return settings
-
-
-class _FileHashes:
-    """Hashes of input files, kept by size and time of change, so that gigabytes are read once.
-
-    Attributes:
-        keep: Whether new ones are written down for the next time; a dry run writes nothing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.keep = path, False
-        self._known: dict[str, list[Any]] = read_json(path) if path.exists() else {}
-
-    def __call__(self, path: Path) -> str:
-        stat = path.stat()
-        key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
-        if self._known.get(key, [])[:2] != state:
-            self._known[key] = [*state, hash_file(path)]
-            if self.keep:
-                write_json(self._path, self._known)
-        return str(self._known[key][2])
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run's folder; the lock goes with the process, however it ends."""
-    import fcntl
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("w")
-    except OSError as error:
-        hint = "choose another with output=FOLDER"
-        raise LlamaGeneError(f"cannot write to the run's folder ({error.strerror})", where=folder, hint=hint) from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            hint = "wait for it, or choose another folder with output=FOLDER"
-            raise LlamaGeneError("another process is running in this folder", where=folder, hint=hint) from None
-        yield

@@ -1,0 +1,177 @@
+"""Run a recipe: its stages in order, skipping what is done and unchanged, resuming what was killed.
+
+Each stage writes one folder of the run, whole or not at all. Its fingerprint covers its settings, its input files and
+the fingerprints of the stages it stands on; a finished stage leaves a stamp with the fingerprint, and is skipped for
+as long as the two agree.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import llama_gene
+from llama_gene.config import Recipe
+from llama_gene.errors import LlamaGeneError, SettingsError
+from llama_gene.files import hash_file, hash_value, read_json, write_json
+from llama_gene.pipeline.stages import Stage, stages_of
+
+Say = Callable[[str], None]
+
+_STAMPS = "stages"
+
+
+class Run:
+    """A recipe in its folder.
+
+    Args:
+        recipe: The validated recipe.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.folder, self.stages = recipe, recipe.folder, stages_of(recipe)
+        self._hashes = _FileHashes(self.folder / _STAMPS / "files.json")
+
+    def fingerprint(self, stage: Stage) -> str:
+        """What decides the result of `stage`.
+
+        Raises:
+            LlamaGeneError: An input file is missing.
+        """
+        before = {name: self.fingerprint(other) for other in self.stages for name in stage.after if other.name == name}
+        return hash_value(
+            {
+                "stage": stage.name,
+                "version": llama_gene.__version__,
+                "settings": _plain(stage.settings),
+                "after": before,
+                "files": {str(path): self._hashes(path) for path in self._outside(stage.files())},
+            }
+        )
+
+    def _outside(self, files: list[Path]) -> list[Path]:
+        """The files that no stage made: simulated ones need no hash, the fingerprint of their stage says it all."""
+        if not self.recipe.simulate:
+            return files
+        made = self.recipe.data_root.resolve()
+        return [path for path in files if not path.resolve().is_relative_to(made)]
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether the result of `stage` is there, made from what it would be made from now."""
+        stamp = self.folder / _STAMPS / f"{stage.name}.json"
+        return stage.output.exists() and stamp.exists() and read_json(stamp)["fingerprint"] == self.fingerprint(stage)
+
+    def plan(self) -> Iterator[tuple[Stage, bool]]:
+        """Each stage, and whether it would be skipped; nothing is written."""
+        done = True
+        for stage in self.stages:
+            done = done and self.is_done(stage)
+            yield stage, done
+
+    def execute(self, say: Say, *, until: str | None = None) -> None:
+        """Run all stages that are not done, up to `until`.
+
+        Raises:
+            SettingsError: The recipe has no stage `until`.
+            LlamaGeneError: A stage failed, or another process works in the same folder.
+        """
+        names = [stage.name for stage in self.stages]
+        if until is not None and until not in names:
+            raise SettingsError(f"the recipe has no stage {until!r}", hint=f"its stages: {', '.join(names)}")
+        with _lock(self.folder):
+            self._hashes.keep = True
+            for draft in list(self.folder.rglob(".*.part.*")):  # what a killed run was writing, one maybe in another
+                shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
+            write_json(self.folder / "recipe.json", self.recipe.model_dump(mode="json"))
+            self._check_inputs(names[: names.index(until) + 1] if until else names)
+            for number, stage in enumerate(self.stages, start=1):
+                self._run(stage, f"[{number}/{len(names)}] {stage.name}", say)
+                if stage.name == until:
+                    return
+
+    def _check_inputs(self, names: list[str]) -> None:
+        """Find every input file of the stages `names`: a missing one is better told now than after hours."""
+        if self.recipe.simulate:
+            return  # the first stage makes them
+        for stage in self.stages:
+            if stage.name in names:
+                self.fingerprint(stage)
+
+    def _run(self, stage: Stage, title: str, say: Say) -> None:
+        if self.is_done(stage):
+            say(f"{title}: done before, and nothing has changed")
+            return
+        say(f"{title} ...")
+        started = time.monotonic()
+        fingerprint = self.fingerprint(stage)
+        work = self._work(stage, fingerprint)
+        stage.make(work)
+        seconds = time.monotonic() - started
+        write_json(
+            self.folder / _STAMPS / f"{stage.name}.json", {"fingerprint": fingerprint, "seconds": round(seconds, 1)}
+        )
+        shutil.rmtree(work.parent, ignore_errors=True)
+        say(f"{title}: {stage.output} in {seconds:.0f} s")
+
+    def _work(self, stage: Stage, fingerprint: str) -> Path:
+        """A folder for what `stage` keeps while it works, such as checkpoints; what other settings left is removed."""
+        work = self.folder / "work" / stage.name / fingerprint[:16]
+        if work.parent.exists():
+            for other in work.parent.iterdir():
+                if other != work:
+                    shutil.rmtree(other)
+        return work
+
+
+def _plain(settings: Any) -> Any:
+    """Settings as JSON values."""
+    if hasattr(settings, "model_dump"):
+        return settings.model_dump(mode="json")
+    if isinstance(settings, dict):
+        return {key: _plain(value) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_plain(value) for value in settings]
+    return settings
+
+
+class _FileHashes:
+    """Hashes of input files, kept by size and time of change, so that gigabytes are read once.
+
+    Attributes:
+        keep: Whether new ones are written down for the next time; a dry run writes nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.keep = path, False
+        self._known: dict[str, list[Any]] = read_json(path) if path.exists() else {}
+
+    def __call__(self, path: Path) -> str:
+        stat = path.stat()
+        key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+        if self._known.get(key, [])[:2] != state:
+            self._known[key] = [*state, hash_file(path)]
+            if self.keep:
+                write_json(self._path, self._known)
+        return str(self._known[key][2])
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run's folder; the lock goes with the process, however it ends."""
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("w")
+    except OSError as error:
+        hint = "choose another with output=FOLDER"
+        raise LlamaGeneError(f"cannot write to the run's folder ({error.strerror})", where=folder, hint=hint) from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            hint = "wait for it, or choose another folder with output=FOLDER"
+            raise LlamaGeneError("another process is running in this folder", where=folder, hint=hint) from None
+        yield
