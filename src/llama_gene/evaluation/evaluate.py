@@ -166,5 +166,5 @@ def describe_model(record: Mapping[str, Any]) -> dict[str, str | int | float | b
             described["parameters"] = summary["parameters"]
             described[f"{stage}: trainable parameters"] = summary["trainable_parameters"]
             described[f"{stage}: tokens"] = summary["tokens"]
-            described[f"{stage}: minutes"] = round(summary["seconds"] / 60, 1)
+            described[f"{stage}: minutes"] = f"{summary['seconds'] / 60:.1f}"
     return described
