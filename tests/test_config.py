@@ -49,7 +49,7 @@ def recipe(tmp_path: Path) -> Path:
         ("pretrian.tokens=5", "unknown key 'pretrian'\n  did you mean 'pretrain'?"),
         ("pretrain.lora.rnk=5", "unknown key 'pretrain.lora.rnk'\n  did you mean 'rank'?"),
         ("vocabulary.dna.sizes=5", "did you mean 'size'?"),
-        ("data.xyz=5", "unknown key 'data.xyz'\n  known: root"),
+        ("data.xyz=5", "unknown key 'data.xyz'\n  known keys: root"),
         ("tokens", "not an override: 'tokens'\n  write it as section.key=value"),
         ("=5", "not an override: '=5'"),
         ("name.first=5", "'name' is not a section"),
@@ -82,7 +82,7 @@ def test_an_override_that_does_not_hold_raises(recipe: Path, override: str, mess
         (('kind = "text"', 'kind = "protein"'), 'base = "scratch" learns its English'),
         (('kind = "text"', 'kind = "rna"'), "corpus.source.0.kind: .*'dna', 'protein' or 'text'"),
         (('[vocabulary.dna]\nfiles = ["*.fa"]', ""), "what is the model to learn"),
-        (('name = "tiny"', ""), "name: Field required"),
+        (('name = "tiny"', ""), "'name' is missing"),
         (('name = "tiny"', "name = tiny"), "not a TOML recipe"),
     ],
 )
@@ -103,9 +103,9 @@ def test_a_recipe_that_is_no_file_raises(tmp_path: Path) -> None:
         load_recipe(tmp_path / "odd.toml")
 
 
-def test_several_mistakes_are_counted(recipe: Path) -> None:
-    with pytest.raises(SettingsError, match=r"\(and 1 more\)"):
-        load_recipe(recipe, ["seed=-1", "name=a b"])
+def test_several_mistakes_are_told_and_counted(recipe: Path) -> None:
+    with pytest.raises(SettingsError, match=r"name: .*\(got 'a b'\); seed: .*\(got -1\); and 1 more"):
+        load_recipe(recipe, ["seed=-1", "name=a b", "model.context=1"])
 
 
 def test_defaults_and_what_follows_from_them(recipe: Path) -> None:

@@ -18,6 +18,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 Modality = Literal["dna", "protein", "text"]
 
+_MAX_PROBLEMS = 2  # of a broken file that are told at once
+
 
 class Settings(BaseModel):
     """The base of every section: an unknown key is an error, and nothing changes after validation."""
@@ -227,16 +229,32 @@ def validate(model: type[_Model], values: Any, *, where: str) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(first["loc"][-1]), keys_at(model, first["loc"][:-1]), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(keys_at(model, first['loc'][:-1]))}"
-            raise SettingsError(f"unknown key {key!r}{more}", where=where, hint=hint) from None
-        problem = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] == "missing" or not key else f" (got {first['input']!r:.80})"
-        raise SettingsError(f"{key}: {problem}{given}{more}" if key else problem, where=where) from None
+        problem, hint = explain(error, model)
+        raise SettingsError(problem, where=where, hint=hint) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str | None]:
+    """A validation error in one line: each key with what is wrong there; and for a wrong key the nearest right one."""
+    details = error.errors(include_url=False)
+    # A list with a broken entry is reported once more as too short; the entry says it better.
+    places = [detail["loc"] for detail in details]
+    details = [d for d in details if not any(len(p) > len(d["loc"]) and p[: len(d["loc"])] == d["loc"] for p in places)]
+    problems, hint = [], None
+    for detail in details[:_MAX_PROBLEMS]:
+        key = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            known = keys_at(model, detail["loc"][:-1])
+            near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            problems.append(f"unknown key {key!r}")
+        elif detail["type"] == "missing":
+            problems.append(f"{key!r} is missing")
+        else:
+            message = detail["msg"].removeprefix("Value error, ")
+            problems.append(f"{key}: {message} (got {detail['input']!r:.60})" if key else message)
+    if len(details) > _MAX_PROBLEMS:
+        problems.append(f"and {len(details) - _MAX_PROBLEMS} more")
+    return "; ".join(problems), hint
 
 
 def keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -254,8 +272,8 @@ def keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str
 
 
 def _settings_in(annotation: Any) -> Any:
-    """The Settings class inside ``X | None`` or ``list[X]``."""
-    if get_origin(annotation) in (Union, types.UnionType, list):
+    """The Settings class inside ``X | None``, ``list[X]`` or ``tuple[X, ...]``."""
+    if get_origin(annotation) in (Union, types.UnionType, list, tuple):
         return next(_settings_in(part) for part in get_args(annotation) if part is not type(None))
     return annotation
 

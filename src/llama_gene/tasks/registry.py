@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from llama_gene.config import explain
 from llama_gene.errors import TaskError
 from llama_gene.files import write_text
-from llama_gene.tasks.task import Input, Task
+from llama_gene.tasks.task import Task
 
 _BUILTIN = resources.files("llama_gene.tasks") / "builtin"
-_MAX_PROBLEMS = 2
 
 
 @cache
@@ -68,31 +68,8 @@ def _parse(text: str, where: str | Path) -> Task:
     try:
         return Task.model_validate(values)
     except ValidationError as error:
-        raise _readable(error, where) from None
-
-
-def _readable(error: ValidationError, where: str | Path) -> TaskError:
-    """A validation error as one line: each key with what is wrong there, and the nearest right key for a wrong one."""
-    details = error.errors(include_url=False)
-    # A list with a broken entry is reported once more as too short; the entry says it better.
-    places = [detail["loc"] for detail in details]
-    details = [d for d in details if not any(len(p) > len(d["loc"]) and p[: len(d["loc"])] == d["loc"] for p in places)]
-    problems, hint = [], None
-    for detail in details[:_MAX_PROBLEMS]:
-        key = ".".join(str(part) for part in detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            known = Input.model_fields if len(detail["loc"]) > 1 else Task.model_fields
-            nearest = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known keys: {', '.join(known)}"
-            problems.append(f"unknown key {key!r}")
-        elif detail["type"] == "missing":
-            problems.append(f"{key!r} is missing")
-        else:
-            message = detail["msg"].removeprefix("Value error, ")
-            problems.append(f"{key}: {message}" if key else message)
-    if len(details) > _MAX_PROBLEMS:
-        problems.append(f"and {len(details) - _MAX_PROBLEMS} more")
-    return TaskError("; ".join(problems), where=where, hint=hint)
+        problem, hint = explain(error, Task)
+        raise TaskError(problem, where=where, hint=hint) from None
 
 
 def save_task(task: Task, path: Path) -> None:
