@@ -7,7 +7,7 @@ beat. Where two intervals overlap, they say ``within error`` and crown nobody.
 from collections.abc import Iterator
 from importlib.resources import files as resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from markupsafe import Markup
 
@@ -184,17 +184,26 @@ def to_terminal(report: Report) -> "Table":
     from rich.text import Text
 
     caption = f"{SIMULATED}\n{summary(report)}" if report.simulated else summary(report)
-    table = Table(title=Text(report.title), caption=Text(caption), caption_justify="left")
+    table = Table(
+        title=Text(report.title),
+        caption=Text(caption),
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    whole = ("task", "ours", "best baseline")  # what a terminal of 80 columns shows on one line each
     for name in ("task", "metric", "ours", "best baseline", "best possible", "verdict"):
-        table.add_column(name, justify="left" if name in ("task", "metric", "verdict") else "right")
+        justify: Literal["left", "right"] = "left" if name in ("task", "metric", "verdict") else "right"
+        table.add_column(name, justify=justify, no_wrap=name in whole)
     colours = {"above": "green", "below": "red", "within error": "yellow", "no comparison": ""}
     for result in _ordered(report):
         best = result.best_baseline
         table.add_row(
             Text(result.name),
             metric_name(result.metric),
-            str(result.score),
-            f"{best[1].value:.3f} ({best[0]})" if best else "–",
+            str(result.score).replace(" [", "\n[", 1),
+            f"{best[1].value:.3f}\n{best[0]}" if best else "–",
             page.format_number(result.best_possible_here),
             Text(result.verdict, style=colours[result.verdict]),
         )
