@@ -152,6 +152,8 @@ def _note(test: LoadedRows, train: LoadedRows | None) -> str:
         notes.append(
             f"{len(test.rejects)} rows set aside, the first: {test.rejects[0].where}: {test.rejects[0].reason}."
         )
+    if test.num_clipped:
+        notes.append(f"{test.num_clipped} rows lie outside the grid of answers: no prediction can reach them.")
     if train is None:
         notes.append("No baselines: the training rows were not found.")
     return " ".join(notes)

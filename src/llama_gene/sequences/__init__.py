@@ -7,8 +7,6 @@ Read this folder in this order:
 - `compression`: open a plain or compressed file, or standard input;
 - `formats`, `table`: what stands in FASTA, FASTQ, GenBank; in CSV, TSV, JSONL;
 - `read`: all of them behind one `read_records`; `text`: plain language;
-- `spans`: sequences inside free text;
-- `kmers`: numpy arrays of k-mers (not re-exported here, because numpy takes a while to load).
 
 >>> DNA.clean("acguNN")
 'ACGTNN'

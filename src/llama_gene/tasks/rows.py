@@ -23,6 +23,7 @@ class LoadedRows:
         examples: The rows drawn, in the order of the file.
         num_available: Rows in the file that hold.
         rejects: Rows that were set aside.
+        num_clipped: Rows drawn whose number lies outside the grid of answers, so that its end is their answer.
         path: The file.
         sha256: Its hash.
         cap: At most so many rows were drawn; None for all.
@@ -33,6 +34,7 @@ class LoadedRows:
     examples: tuple[Example, ...]
     num_available: int
     rejects: tuple[Reject, ...]
+    num_clipped: int
     path: Path
     sha256: str
     cap: int | None
@@ -48,6 +50,7 @@ class LoadedRows:
             "num_rows": len(self.examples),
             "num_available": self.num_available,
             "num_rejected": len(self.rejects),
+            "num_clipped": self.num_clipped,
             "cap": self.cap,
             "seed": self.seed,
             "bad_letters": self.bad_letters,
@@ -74,7 +77,10 @@ def load_rows(
     if cap is not None and cap < len(examples):
         chosen = np.random.default_rng(seed).permutation(len(examples))[:cap]
         drawn = [examples[row] for row in sorted(chosen.tolist())]
-    return LoadedRows(tuple(drawn), len(examples), tuple(rejects), path, hash_file(path), cap, seed, bad_letters)
+    num_clipped = sum(example.value is not None and task.is_clipped(example.value) for example in drawn)
+    return LoadedRows(
+        tuple(drawn), len(examples), tuple(rejects), num_clipped, path, hash_file(path), cap, seed, bad_letters
+    )
 
 
 def load_training_rows(task: Task, record: Mapping[str, Any]) -> LoadedRows | None:
