@@ -6,7 +6,7 @@ Read this folder in this order:
 - `record`: one named sequence, the only thing later stages see;
 - `compression`: open a plain or compressed file, or standard input;
 - `formats`, `table`: what stands in FASTA, FASTQ, GenBank; in CSV, TSV, JSONL;
-- `read`: all of them behind one `read_records`; `text`: plain language;
+- `read`: all of them behind one `read_records`; `text`: plain language.
 
 >>> DNA.clean("acguNN")
 'ACGTNN'
