@@ -25,11 +25,52 @@ lint: $(READY)
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt CMakeLists.txt
+$(READY): pyproject.toml constraints.txt $(wildcard native/*.cpp native/*.h native/CMakeLists.txt)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llama-gene needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# The native tests need a compiler and no Python. $(SMALL) is the core with small limits: there short texts, too, are
+# worked on in parts, on several threads and with a floor. The thread sanitizer excludes the others, so it has its own run.
+NATIVE    := build/native
+SMALL     := $(NATIVE)/small
+SANITIZED := -std=c++17 -O1 -g -Wall -Wextra -fno-sanitize-recover=all -pthread
+CORE       = $(1)/trainer.cpp $(1)/encoder.cpp -I$(1)
+MEMORY    := -fsanitize=address,undefined
+WORLDS    := native/tests/random_worlds.cpp
+# Freed memory that is kept back is memory to clear: 16 MB are enough here, and twice as many worlds are seen.
+export ASAN_OPTIONS ?= quarantine_size_mb=16
+FUZZER    ?= clang++
+SECONDS   ?= 60
+
+.PHONY: small-limits sanitize fuzz
+
+small-limits:
+	native/tests/small_limits.sh $(CURDIR)/$(SMALL)
+
+sanitize: small-limits  ## the native tests under the address, undefined-behaviour and thread sanitizers (about two minutes)
+	$(CXX) $(SANITIZED) $(MEMORY) -o $(NATIVE)/worlds $(WORLDS) $(call CORE,native)
+	$(NATIVE)/worlds 15
+	$(CXX) $(SANITIZED) $(MEMORY) -o $(NATIVE)/small_worlds $(WORLDS) $(call CORE,$(SMALL))
+	$(NATIVE)/small_worlds 20 1
+	$(CXX) $(SANITIZED) -fsanitize=thread -o $(NATIVE)/thread_worlds $(WORLDS) $(call CORE,$(SMALL))
+	$(NATIVE)/thread_worlds 15 1
+
+# libFuzzer where $(FUZZER) has it (Debian: clang and libclang-rt-dev), else random worlds from a fresh seed. What it
+# learned stays in $(NATIVE)/fuzz, and a failing input is printed, and kept beside it.
+fuzz: small-limits  ## fuzz the trainer and the encoder, SECONDS=60 each
+	mkdir -p $(NATIVE)/fuzz/training $(NATIVE)/fuzz/encoding
+	if $(FUZZER) $(SANITIZED) -fsanitize=fuzzer $(MEMORY) -o $(NATIVE)/fuzz_training native/tests/fuzz_training.cpp $(call CORE,$(SMALL)) && \
+	   $(FUZZER) $(SANITIZED) -fsanitize=fuzzer $(MEMORY) -o $(NATIVE)/fuzz_encoding native/tests/fuzz_encoding.cpp $(call CORE,$(SMALL)); then \
+	  for entry in training encoding; do \
+	    $(NATIVE)/fuzz_$$entry -max_total_time=$(SECONDS) -print_final_stats=1 -artifact_prefix=$(NATIVE)/fuzz/$$entry- \
+	      $(NATIVE)/fuzz/$$entry || exit 1; \
+	  done; \
+	else \
+	  $(CXX) $(SANITIZED) $(MEMORY) -o $(NATIVE)/small_worlds $(WORLDS) $(call CORE,$(SMALL)) && \
+	  $(NATIVE)/small_worlds $$((2 * $(SECONDS))) $$(date +%s)000; \
+	fi
 
 clean:
 	rm -rf $(VENV) build dist runs

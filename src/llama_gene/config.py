@@ -17,6 +17,7 @@ from llama_gene.errors import SettingsError
 _Model = TypeVar("_Model", bound=BaseModel)
 
 Modality = Literal["dna", "protein", "text"]
+Scheme = Literal["typed", "shared"]
 
 _MAX_PROBLEMS = 2  # of a broken file that are told at once
 
@@ -46,16 +47,25 @@ class PiecesSettings(Settings):
     size: int = Field(512, ge=4, description="pieces: the letters (4 or 20) and one for each merge")
     files: list[str] = Field(min_length=1, description="files or patterns to learn from")
     sample: int = Field(20_000_000, ge=1000, description="letters to learn from at most, drawn evenly over the files")
+    both_strands: bool = Field(False, description="DNA pieces in twos, each with its reverse complement")
 
 
 class VocabularySettings(Settings):
     """The pieces of DNA and protein, each learned on its own."""
 
-    scheme: Literal["typed"] = Field(
-        "typed", description="sequences stand in typed spans with vocabularies of their own"
+    scheme: Scheme = Field(
+        "typed",
+        description="typed: sequences stand in typed spans with vocabularies of their own; shared: they stand bare, "
+        "with their pieces in the base's SentencePiece table, as in the paper",
     )
     dna: PiecesSettings | None = None
     protein: PiecesSettings | None = None
+
+    @model_validator(mode="after")
+    def _protein_has_one_strand(self) -> Self:
+        if self.protein and self.protein.both_strands:
+            raise ValueError("both_strands is for [vocabulary.dna]: a protein has no reverse complement")
+        return self
 
 
 class ModelSettings(Settings):
@@ -175,6 +185,11 @@ class Recipe(Settings):
             raise ValueError("[finetune] needs [tasks] to tune on")
         if self.model.base == "scratch" and not (self.corpus and any(s.kind == "text" for s in self.corpus.source)):
             raise ValueError('base = "scratch" learns its English tokenizer from a [[corpus.source]] of kind "text"')
+        if self.vocabulary.scheme == "shared" and self.model.base == "scratch":
+            raise ValueError(
+                'scheme = "shared" appends to a SentencePiece base, and base = "scratch" is byte-level: set model.base '
+                'to the folder of a LLaMA 1 or 2, or take scheme = "typed"'
+            )
         if not (self.vocabulary.dna or self.vocabulary.protein):
             raise ValueError("[vocabulary.dna] or [vocabulary.protein] is needed: what is the model to learn?")
         return self

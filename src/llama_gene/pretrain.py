@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_gene.config import PretrainSettings
+from llama_gene.config import Modality, PretrainSettings
 from llama_gene.corpus.build import load_manifest, verify_shards
 from llama_gene.corpus.pack import open_rows, validation_documents
 from llama_gene.corpus.source import MODALITIES
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _VALIDATION_TOKENS = 20_000  # a modality; enough that bits a letter are known to about one per cent
-_KIND_CODES = {"text": 0, "dna": 1, "protein": 2}
 UNITS = {"dna": "bits per base", "protein": "bits per residue", "text": "bits per byte of English"}
 
 
@@ -61,7 +60,7 @@ def pretrain(
 
 
 def bits_per_letter(
-    model: "PreTrainedModel", tokenizer: GeneTokenizer, kind: str, documents: Sequence[NDArray[np.uint32]]
+    model: "PreTrainedModel", tokenizer: GeneTokenizer, kind: Modality, documents: Sequence[NDArray[np.uint32]]
 ) -> float | None:
     """Bits per base, residue or byte over whole documents; None where there are none.
 
@@ -72,14 +71,14 @@ def bits_per_letter(
 
     if not documents:
         return None
-    letters, kinds = tokenizer.letters_of(), tokenizer.token_kinds()
+    letters, counts = tokenizer.letters_of(), tokenizer.tokens_of(kind)
     longest = int(model.config.max_position_embeddings)
     nats, num_letters = 0.0, 0
     model.eval()
     with torch.inference_mode():
         for document in documents:
             ids = document[:longest].astype(np.int64)
-            counted = (kinds[ids] == _KIND_CODES[kind]) & (ids != tokenizer.eos_id)
+            counted = counts[ids] & (ids != tokenizer.eos_id)
             counted[0] = False  # nothing stands before it
             if not counted.any():
                 continue

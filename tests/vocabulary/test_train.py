@@ -20,7 +20,7 @@ from .conftest import simulate
         ([], 8, "no dna to learn from"),
         (["A", "C", "G"], 8, "no two unambiguous letters"),
         (["NNNN", "RYRY"], 8, "no two unambiguous letters"),
-        (["AAAA", "AAANAA"], 8, "'A' is the only letter"),
+        (["AAAA", "AAANAA"], 8, "one letter only"),
     ],
 )
 def test_nothing_to_learn_from(sequences: list[str], size: int, message: str) -> None:
@@ -36,9 +36,9 @@ def test_a_size_below_the_alphabet_is_refused(size: int) -> None:
         SequenceVocabulary("dna", ()).prefix(size)
 
 
-def test_windows_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(TokenizerError, match="windows of 1 letters"):
-        train(["ACGT"], "dna", 5, window=1)
+def test_a_size_above_16_bits_is_refused() -> None:
+    with pytest.raises(TokenizerError, match="64,978 are the most for dna"):
+        train(["ACGT"], "dna", 70_000)
 
 
 def test_letters_alone_need_no_data() -> None:
@@ -57,12 +57,6 @@ def test_no_piece_joins_two_records_or_crosses_an_ambiguity_code() -> None:
     assert max(map(len, vocabulary.pieces)) == 4
 
 
-def test_pieces_do_not_outgrow_a_window() -> None:
-    sequence = simulate("dna", 1, 400)[0]
-    vocabulary = train([sequence] * 4, "dna", 1000, window=16)
-    assert max(map(len, vocabulary.pieces)) == 16
-
-
 def test_training_is_deterministic_and_prefixes_are_shorter_trainings() -> None:
     sequences = simulate("protein", 40, 400)
     whole = train(sequences, "protein", 120)
@@ -75,7 +69,7 @@ def test_training_is_deterministic_and_prefixes_are_shorter_trainings() -> None:
 
 def test_progress_counts_letters() -> None:
     seen: list[int] = []
-    train(["ACGT", "AACC", "N"], "dna", 5, progress=seen.append)
+    train(["ACGT", "AACC", "N"], "dna", 5, on_read=seen.append)
     assert seen == [4, 8, 9]
 
 
@@ -96,8 +90,9 @@ def test_what_is_no_letter_is_named() -> None:
     ("merges", "message"),
     [
         ((("AC", "G"),), "no piece 'AC' before it"),
-        ((("A", "C"), ("A", "C")), "merge 2 of 2, 'A' [+] 'C': the piece 'AC' exists already"),
+        ((("A", "C"), ("A", "C")), "merge 2, 'A' [+] 'C': the piece exists already"),
         ((("A", "c"),), "no piece 'c'"),
+        ((("A", "C"), ("C", "G"), ("A", "CG")), "merge 3: it never happens"),
     ],
 )
 def test_impossible_merges_are_refused(merges: tuple[tuple[str, str], ...], message: str) -> None:

@@ -142,7 +142,7 @@ def encode_documents(tokenizer: GeneTokenizer, documents: list[Document]) -> Ite
             yield [*tokenizer.encode(content), tokenizer.eos_id]
         elif content.kind in tokenizer.kinds:
             inside = next(spans[content.kind])
-            yield [tokenizer.open_id(content.kind), *inside, tokenizer.close_id(content.kind), tokenizer.eos_id]
+            yield [*tokenizer.opening(content.kind), *inside, *tokenizer.closing(content.kind), tokenizer.eos_id]
         else:
             hint = f"add a [vocabulary.{content.kind}] section, or leave the source out"
             raise LlamaGeneError(f"the tokenizer knows no {content.kind}", hint=hint)

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from llama_gene.config import ModelSettings
+from llama_gene.config import ModelSettings, Scheme
 from llama_gene.errors import ModelError
 from llama_gene.model.base import check_causal, find_base, load_model, new_model
 from llama_gene.model.extend import grow, num_rows
@@ -12,6 +12,7 @@ from llama_gene.model.folder import save_folder
 from llama_gene.progress import progress
 from llama_gene.tokenizer import GeneTokenizer
 from llama_gene.vocabulary.extend import extend
+from llama_gene.vocabulary.shared import extend_shared
 from llama_gene.vocabulary.text import train_text_tokenizer
 from llama_gene.vocabulary.train import SequenceVocabulary
 
@@ -54,9 +55,14 @@ def _bounded(texts: Iterable[str]) -> Iterator[str]:
 
 
 def extend_base(
-    settings: ModelSettings, vocabularies: Sequence[SequenceVocabulary], output: Path, *, seed: int
+    settings: ModelSettings,
+    vocabularies: Sequence[SequenceVocabulary],
+    output: Path,
+    *,
+    seed: int,
+    scheme: Scheme = "typed",
 ) -> None:
-    """A Hugging Face base with the vocabularies as typed spans, its rows grown for them.
+    """A Hugging Face base with the vocabularies as typed spans or in its own table, its rows grown for them.
 
     Raises:
         LlamaGeneError: The base is missing, gated, no causal language model, or cannot be extended.
@@ -65,13 +71,13 @@ def extend_base(
     check_causal(folder)
     model = load_model(folder)
     with tempfile.TemporaryDirectory() as temporary:
-        typed = Path(temporary) / "typed"
-        extension = extend(folder, vocabularies, typed)
-        tokenizer = GeneTokenizer.load(typed)
+        grown = Path(temporary) / "grown"
+        extension = (extend if scheme == "typed" else extend_shared)(folder, vocabularies, grown)
+        tokenizer = GeneTokenizer.load(grown)
         rows = model.get_input_embeddings().weight.shape[0]
         if extension.first_new > rows:
             problem = f"its tokenizer has {extension.first_new:,} tokens and its model {rows:,} rows: they do not fit"
             hint = "give a folder in which the tokenizer and the weights belong together"
             raise ModelError(problem, where=folder, hint=hint)
         grow(model, tokenizer, extension.first_new, settings.rows, seed=seed)
-        save_folder(model, typed, output, {"base": settings.base})
+        save_folder(model, grown, output, {"base": settings.base})

@@ -1,6 +1,5 @@
 """Grow a model's embedding and head to the rows of an extended tokenizer."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from llama_gene.tokenizer import GeneTokenizer
@@ -71,16 +70,9 @@ def _start_rows(
     else:
         noise = _NOISE
         if start == "subword":
-            for row, pieces in _spellings(tokenizer, num_base):
-                new[row - num_base] = base[pieces].mean(dim=0)
+            for row in range(num_base, tokenizer.num_tokens):
+                if pieces := tokenizer.base_spelling(row, num_base):
+                    new[row - num_base] = base[pieces].mean(dim=0)
     scale = noise if start == "random" else noise * spread
     new += torch.randn(new.shape, generator=generator) * scale
     matrix[num_base:] = new.to(matrix.dtype)
-
-
-def _spellings(tokenizer: GeneTokenizer, num_base: int) -> Iterator[tuple[int, list[int]]]:
-    """The base pieces that spell each new piece as plain text."""
-    for row in range(num_base, tokenizer.num_tokens):
-        pieces = [piece for piece in tokenizer.encode(tokenizer.decode([row])) if piece < num_base]
-        if pieces:
-            yield row, pieces

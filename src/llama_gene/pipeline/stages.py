@@ -114,7 +114,13 @@ class _Stages:
                 settings = getattr(self.recipe.vocabulary, kind)
                 if settings:
                     learn_vocabulary(
-                        self._pieces_files(kind), kind, settings.size, draft / kind, sample=settings.sample
+                        self._pieces_files(kind),
+                        kind,
+                        settings.size,
+                        draft / kind,
+                        sample=settings.sample,
+                        seed=self.recipe.seed,
+                        both_strands=settings.both_strands,
                     )
 
     def _text_settings(self) -> Any:
@@ -144,7 +150,7 @@ class _Stages:
         if settings.base == "scratch":
             create_from_scratch(settings, vocabularies, self._texts(), output, seed=seed)
         else:
-            extend_base(settings, vocabularies, output, seed=seed)
+            extend_base(settings, vocabularies, output, seed=seed, scheme=self.recipe.vocabulary.scheme)
 
     def _texts(self) -> Iterator[str]:
         """The recipe's own text: its text sources, and the words its tasks are asked and answered in."""

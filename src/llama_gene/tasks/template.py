@@ -8,7 +8,8 @@ A prompt is the task's question, then its sequences as typed spans, each after i
     Answer:
 
 and the answer is `` yes`` and the end of sequence. The question is fixed and comes first, so that all rows of a task
-share a prefix. No space stands before a tag: it would cost a token of its own.
+share a prefix. No space stands before a tag: it would cost a token of its own. A tokenizer of the shared scheme writes
+no tags; all else is the same.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -105,26 +106,16 @@ class PromptEncoder:
                 raise TaskError(f"task {task.name!r} needs {given.kind}, which the model cannot spell", hint=hint)
         self.task, self._tokenizer = task, tokenizer
         self._max_tokens, self._shorten = max_tokens, shorten
-        self._texts = self._encode_texts()
+        self._texts = tokenizer.encode_texts(prompt_parts(task, ["A"] * len(task.inputs)))
         self._answers: dict[str, list[int]] = {}
-        self._fixed = sum(map(len, self._texts)) + 2 * len(task.inputs)
+        self._frames = [(tokenizer.opening(given.kind), tokenizer.closing(given.kind)) for given in task.inputs]
+        self._fixed = sum(map(len, self._texts)) + sum(len(before) + len(after) for before, after in self._frames)
         self.reserve = self._longest_answer()
         if self._fixed + self.reserve + 8 * len(task.inputs) > max_tokens:
             problem = (
                 f"task {task.name!r}: question and answer take {self._fixed + self.reserve} of {max_tokens} tokens"
             )
             raise TaskError(problem, hint="raise block_size, or shorten the question")
-
-    def _encode_texts(self) -> list[list[int]]:
-        """The ids of the prompt's text parts, taken out of a whole prompt, since what stands before decides them."""
-        parts = prompt_parts(self.task, ["A"] * len(self.task.inputs))
-        ids = self._tokenizer.encode_parts(parts)
-        texts, start = [], 0
-        for given in self.task.inputs:
-            stop = ids.index(self._tokenizer.open_id(given.kind), start)
-            texts.append(ids[start:stop])
-            start = ids.index(self._tokenizer.close_id(given.kind), stop) + 1
-        return [*texts, ids[start:]]
 
     def answer_ids(self, answer: str) -> list[int]:
         """The ids of an answer after the prompt, with the end of sequence.
@@ -183,9 +174,8 @@ class PromptEncoder:
                 _cut(span, keep, self._shorten) for span, keep in zip(spans, fair_shares(wanted, room), strict=True)
             ]
         prompt: list[int] = []
-        for text, given, span in zip(self._texts, self.task.inputs, spans, strict=False):
-            prompt += text
-            prompt += [self._tokenizer.open_id(given.kind), *span, self._tokenizer.close_id(given.kind)]
+        for text, (opening, closing), span in zip(self._texts, self._frames, spans, strict=False):
+            prompt += [*text, *opening, *span, *closing]
         return Encoded(prompt + self._texts[-1], answer, sum(wanted) - sum(map(len, spans)))
 
 

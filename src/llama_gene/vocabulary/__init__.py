@@ -7,7 +7,8 @@ Read this folder in this order:
 - `extend`: a base tokenizer plus vocabularies is a new tokenizer, with every id of the base in its place; it stands on
   `base` (the base as transformers loads it), `sentencepiece` (a bare ``tokenizer.model``) and `draft` (the file in the
   making);
-- `layout`: what an extended ``tokenizer.json`` says about its spans.
+- `layout`: what an extended ``tokenizer.json`` says about its spans;
+- `shared`: the paper's scheme instead, with all pieces in one `table`.
 
 The functions are imported by their full path: ``from llama_gene.vocabulary.train import train``.
 """

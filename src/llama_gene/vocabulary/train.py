@@ -1,24 +1,21 @@
-"""Learn the pieces of one kind of sequence: byte-pair encoding over its letters.
+"""The pieces of one kind of sequence: learned by byte-pair encoding over its letters, saved, loaded, applied."""
 
-The trainer is the one of Hugging Face `tokenizers`, fed with bounded windows: on a whole chromosome without white space
-it would not finish. No window joins two records.
-"""
-
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, models, trainers
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, models
 
 from llama_gene.errors import FormatError, SequenceError, TokenizerError
 from llama_gene.files import atomic_folder, read_json, write_json
 from llama_gene.sequences.alphabet import ALPHABETS, Kind
-from llama_gene.vocabulary.normalizer import LETTERS, require_letters
+from llama_gene.vocabulary.bpe import MAX_PIECES, PieceEncoder, PieceLearner
+from llama_gene.vocabulary.normalizer import LETTERS
 
-WINDOW = 512
 _TOKENIZER, _METADATA = "tokenizer.json", "vocabulary.json"
 
 
@@ -35,12 +32,12 @@ class SequenceVocabulary:
         sources: Where it was learned, as the caller tells it (paths, hashes); saved, and of no influence.
 
     Raises:
-        TokenizerError: If a merge uses a piece that does not exist yet, or makes one that does.
+        TokenizerError: If a merge uses a piece that does not exist yet, makes one that does, or can never happen.
 
     >>> vocabulary = SequenceVocabulary("dna", (("A", "C"), ("AC", "GT")))
     Traceback (most recent call last):
         ...
-    llama_gene.errors.TokenizerError: merge 2 of 2, 'AC' + 'GT': no piece 'GT' before it
+    llama_gene.errors.TokenizerError: merge 2, 'AC' + 'GT': no piece 'GT' before it
     >>> vocabulary = SequenceVocabulary("dna", (("A", "C"), ("G", "T"), ("AC", "GT")))
     >>> vocabulary.size, vocabulary.encode("ttacgtacn")
     (7, ['T', 'T', 'ACGT', 'AC', 'N'])
@@ -53,15 +50,7 @@ class SequenceVocabulary:
     sources: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        known = set(LETTERS)
-        for number, (left, right) in enumerate(self.merges, start=1):
-            merge = f"merge {number:,} of {len(self.merges):,}, {left!r} + {right!r}"
-            for half in (left, right):
-                if half not in known:
-                    raise TokenizerError(f"{merge}: no piece {half!r} before it")
-            if left + right in known:
-                raise TokenizerError(f"{merge}: the piece {left + right!r} exists already")
-            known.add(left + right)
+        _ = self.encoder  # it checks the merges
 
     @property
     def size(self) -> int:
@@ -79,7 +68,7 @@ class SequenceVocabulary:
         Raises:
             TokenizerError: If `size` is below the alphabet, or above this vocabulary.
         """
-        _require_alphabet(self.kind, size)
+        require_size(self.kind, size)
         if size > self.size:
             raise TokenizerError(f"{size:,} pieces of a vocabulary that has {self.size:,}", hint="train a larger one")
         return SequenceVocabulary(self.kind, self.merges[: len(self.merges) - (self.size - size)], self.sources)
@@ -90,8 +79,19 @@ class SequenceVocabulary:
         Raises:
             SequenceError: For anything but letters and white space.
         """
-        tokens: list[str] = self._bpe.encode(require_letters(self.kind, sequence)).tokens
-        return tokens
+        pieces = self.pieces
+        return [pieces[index] for index in self.encoder.encode(sequence).tolist()]
+
+    def encode_batch(self, sequences: Sequence[str], *, num_threads: int | None = None) -> list[NDArray[np.int32]]:
+        """Cut many sequences into pieces, on all cores.
+
+        Returns:
+            For each sequence its ids along `pieces`: int32[num_tokens].
+
+        Raises:
+            SequenceError: For anything but letters and white space.
+        """
+        return self.encoder.encode_batch(sequences, num_threads=num_threads)
 
     def tokenizer(self) -> Tokenizer:
         """The vocabulary as a stock tokenizer over upper-case letters; ids count along `pieces`."""
@@ -99,8 +99,9 @@ class SequenceVocabulary:
         return Tokenizer(models.BPE(vocab=ids, merges=list(self.merges)))
 
     @cached_property
-    def _bpe(self) -> Tokenizer:
-        return self.tokenizer()
+    def encoder(self) -> PieceEncoder:
+        """What cuts sequences into ids along `pieces`."""
+        return PieceEncoder(self.kind, self.merges)
 
     def save(self, folder: Path) -> None:
         """Write `folder`: a stock ``tokenizer.json``, and ``vocabulary.json`` with kind, size and sources."""
@@ -133,12 +134,14 @@ def train(
     kind: Kind,
     size: int,
     *,
-    window: int = WINDOW,
     min_count: int = 2,
+    both_strands: bool = False,
+    num_threads: int | None = None,
     sources: Sequence[Mapping[str, Any]] = (),
-    progress: Callable[[int], None] | None = None,
+    on_read: Callable[[int], object] | None = None,
+    on_merge: Callable[[int], object] | None = None,
 ) -> SequenceVocabulary:
-    """Learn a vocabulary. The same sequences and settings give the same merges.
+    """Learn a vocabulary. The same sequences and settings give the same merges, for any number of threads.
 
     Where the data does not hold enough different pairs, training stops early and the vocabulary is smaller than asked:
     compare its `size`.
@@ -147,77 +150,60 @@ def train(
         sequences: Canonical sequences; runs between ambiguity codes are learned from, each by itself.
         kind: What they are.
         size: Canonical letters plus merges. The alphabet's own size asks for letters only; then nothing is read.
-        window: Runs are cut into windows of this many letters.
-        sample: Learn from at most about this many letters, drawn evenly from all windows (one pass, bounded memory).
-            None takes everything.
-        seed: Of the drawing.
         min_count: A pair seen less often is not merged.
+        both_strands: Count DNA on both strands and learn pieces in twos, so that the reverse complement of every piece
+            is a piece. A size that cuts a two apart is not reached by one.
+        num_threads: None for all cores.
         sources: Kept with the vocabulary.
-        progress: Called with the number of letters read so far.
+        on_read: Called with the number of letters read so far.
+        on_merge: Called with the number of merges learned so far.
 
     Raises:
-        TokenizerError: If `size` is below the alphabet, or a setting makes no sense.
+        TokenizerError: If `size` is below the alphabet or above what ids of 16 bits can hold.
         SequenceError: If there is nothing to learn from.
 
     >>> vocabulary = train(["ACACACGT", "ACGTNNACG"], "dna", 6)
     >>> vocabulary.merges
     (('A', 'C'), ('AC', 'G'))
+    >>> train(["AACAACAAC"], "dna", 8, both_strands=True).pieces[26:]
+    ('AA', 'TT', 'GTT', 'AAC')
     """
-    _require_alphabet(kind, size)
-    if window < 2:
-        raise TokenizerError(f"windows of {window} letters", hint="give 2 or more")
-    merges: tuple[tuple[str, str], ...] = ()
-    num_letters = len(ALPHABETS[kind].letters)
-    if size > num_letters:
-        drawn = list(_windows(sequences, kind, window, progress))
-        _require_variety(drawn, kind)
-        merges = _merges(drawn, kind, size, min_count)
-    return SequenceVocabulary(kind, merges, tuple(sources))
+    require_size(kind, size)
+    num_merges = size - len(ALPHABETS[kind].letters)
+    merges: Sequence[tuple[str, str]] = ()
+    if num_merges:
+        learner = PieceLearner(kind, both_strands=both_strands, num_threads=num_threads)
+        num_read = 0
+        for sequence in sequences:
+            learner.add(sequence)
+            num_read += len(sequence)
+            if on_read is not None:
+                on_read(num_read)
+        if not learner.num_letters:
+            message = f"no {kind} to learn from: no two unambiguous letters stand together"
+            raise SequenceError(message, hint="check the files")
+        if learner.variety == 1:
+            raise SequenceError("nothing to learn: the data has one letter only", hint="check the files")
+        merges = learner.learn(num_merges, min_count=min_count, progress=on_merge)
+    return SequenceVocabulary(kind, tuple(merges), tuple(sources))
 
 
-def _windows(
-    sequences: Iterable[str], kind: Kind, window: int, progress: Callable[[int], None] | None
-) -> Iterator[str]:
-    num_read = 0
-    for sequence in sequences:
-        for _, run in ALPHABETS[kind].pure_runs(sequence, 2):
-            for start in range(0, len(run) - 1, window):
-                yield run[start : start + window]
-        num_read += len(sequence)
-        if progress is not None:
-            progress(num_read)
+def require_size(kind: Kind, size: int) -> None:
+    """Check that a vocabulary can have so many pieces.
 
-
-def _merges(windows: list[str], kind: Kind, size: int, min_count: int) -> tuple[tuple[str, str], ...]:
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, initial_alphabet=list(ALPHABETS[kind].letters), min_frequency=min_count, show_progress=False
-    )
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.train_from_iterator(windows, trainer, length=len(windows))
-    spec = json.loads(tokenizer.to_str())
-    return tuple((left, right) for left, right in map(_split_merge, spec["model"]["merges"]))
+    Raises:
+        TokenizerError: If it is fewer than the alphabet has letters, or more than ids of 16 bits can hold.
+    """
+    letters = ALPHABETS[kind].letters
+    if size < len(letters):
+        hint = f"{len(letters)} is {kind} by letters; ask for that or more"
+        raise TokenizerError(f"a vocabulary of {size} is below the {len(letters)} letters of {kind}", hint=hint)
+    # Beside the canonical letters all others can be spelled.
+    most = MAX_PIECES - len(LETTERS) + len(letters)
+    if size > most:
+        raise TokenizerError(f"a vocabulary of {size:,} pieces", hint=f"{most:,} are the most for {kind}")
 
 
 def _split_merge(merge: str | list[str]) -> list[str]:
     # `tokenizers` writes pairs; older files have both halves in one string.
     return merge.split(" ") if isinstance(merge, str) else merge
-
-
-def _require_alphabet(kind: Kind, size: int) -> None:
-    letters = ALPHABETS[kind].letters
-    if size < len(letters):
-        hint = f"{len(letters)} is {kind} by letters; ask for that or more"
-        raise TokenizerError(f"a vocabulary of {size} is below the {len(letters)} letters of {kind}", hint=hint)
-
-
-def _require_variety(windows: list[str], kind: Kind) -> None:
-    if not windows:
-        raise SequenceError(
-            f"no {kind} to learn from: no two unambiguous letters stand together", hint="check the files"
-        )
-    letters: set[str] = set()
-    for window in windows:
-        letters.update(window)
-        if len(letters) > 1:
-            return
-    raise SequenceError(f"nothing to learn: {letters.pop()!r} is the only letter in the data", hint="check the files")

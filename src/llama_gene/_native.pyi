@@ -1,0 +1,23 @@
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_PIECES: int
+SKIPPED: int
+REFUSED: int
+
+class BpeTrainer:
+    def __init__(self, letters: str, num_threads: int, complement: str = "") -> None: ...
+    def add(self, sequence: str) -> None: ...
+    @property
+    def num_letters(self) -> int: ...
+    @property
+    def variety(self) -> int: ...
+    def train(self, num_merges: int, min_count: int, tick: Callable[[int], object]) -> NDArray[np.uint16]: ...
+
+class BpeEncoder:
+    def __init__(self, num_letters: int, merges: NDArray[np.uint16]) -> None: ...
+    def encode(
+        self, sequences: list[str], meaning: bytes, num_threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
