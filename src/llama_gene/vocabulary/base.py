@@ -76,7 +76,7 @@ def load_base(folder: Path) -> Base:
         raise TokenizerError("no such folder", where=folder, hint=hint)
     config_file, model_file = folder / "tokenizer_config.json", folder / "config.json"
     config = read_json(config_file) if config_file.is_file() else {}
-    rows = read_json(model_file).get("vocab_size") if model_file.is_file() else None
+    rows = _num_rows(read_json(model_file)) if model_file.is_file() else 0
     if (folder / "tokenizer.json").is_file():
         spec = read_json(folder / "tokenizer.json")
         require_tokenizer(spec, folder / "tokenizer.json")
@@ -86,16 +86,55 @@ def load_base(folder: Path) -> Base:
             config |= special
     elif (folder / "tokenizer.model").is_file():
         spec, special = sentencepiece.convert(folder / "tokenizer.model")
+        _add_tokens_beside(spec, config, folder)
         config, layout = special | config, None
     else:
         (spec, special), layout = _load_stock(folder), None
         config |= special
-    config = {key: value for key, value in config.items() if key not in _DROPPED}
-    for name in SPECIAL_TOKENS:
-        if isinstance(config.get(name), dict):
-            config[name] = config[name]["content"]
+    config = _only_known({key: value for key, value in config.items() if key not in _DROPPED}, spec)
     # Rows beyond an extended tokenizer are our own rounding: the next kind goes there.
-    return Base(folder, spec, config, layout, rows if isinstance(rows, int) and layout is None else 0)
+    return Base(folder, spec, config, layout, rows if layout is None else 0)
+
+
+def _num_rows(config: dict[str, Any]) -> int:
+    # Models of text and images keep the language model's numbers one level down.
+    rows = config.get("vocab_size", config.get("text_config", {}).get("vocab_size"))
+    return rows if isinstance(rows, int) else 0
+
+
+def _add_tokens_beside(spec: dict[str, Any], config: dict[str, Any], folder: Path) -> None:
+    """Add the tokens that a folder with a bare ``tokenizer.model`` keeps in files beside it, under their ids."""
+    entries = {int(index): dict(token) for index, token in config.get("added_tokens_decoder", {}).items()}
+    if (folder / "added_tokens.json").is_file():
+        named = {_content(config.get(name)) for name in SPECIAL_TOKENS}
+        for content, index in read_json(folder / "added_tokens.json").items():
+            entries.setdefault(index, {"content": content, "special": content in named})
+    known = {*spec["model"]["vocab"], *(token["content"] for token in spec["added_tokens"])}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "special": False}
+    for index, entry in sorted(entries.items()):
+        if entry["content"] not in known:
+            # The tokenizers that such files were written for cut added tokens out of the raw text, whatever they say.
+            spec["added_tokens"].append({"id": index, **flags, **entry, "normalized": False})
+            # `tokenizers` numbers added tokens that the vocabulary lacks by its length, whatever the file says.
+            spec["model"]["vocab"][entry["content"]] = index
+
+
+def _only_known(config: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    """Special tokens by their text, and only those there are: transformers would add the others behind our back."""
+    known = {*spec["model"]["vocab"], *(token["content"] for token in spec["added_tokens"])}
+    kept = {key: value for key, value in config.items() if key not in SPECIAL_TOKENS or _content(value) in known}
+    kept |= {name: _content(kept[name]) for name in SPECIAL_TOKENS if name in kept}
+    for name in ("extra_special_tokens", "additional_special_tokens"):
+        if isinstance(kept.get(name), list):
+            kept[name] = [token for token in kept[name] if _content(token) in known]
+        elif isinstance(kept.get(name), dict):
+            kept[name] = {key: token for key, token in kept[name].items() if _content(token) in known}
+    return kept
+
+
+def _content(token: Any) -> str | None:
+    # transformers writes a special token as a string, or as a dictionary with its flags.
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _load_stock(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -145,6 +145,7 @@ def prepare(spec: dict[str, Any], num_rows: int, where: Path) -> Draft:
         raise TokenizerError(f"{len(vocab):,} tokens share {base_size:,} ids", where=where, hint="choose another base")
     block = _free_block(spec, where)
     _expose_prefix(spec, where)
+    _release_white_space(spec)
     steps = parts_of(spec, "normalizer")
     spec["normalizer"] = {"type": "Sequence", "normalizers": [block.guard(), *steps]}
     spec["decoder"] = {"type": "Sequence", "decoders": list(parts_of(spec, "decoder"))}
@@ -218,6 +219,27 @@ def _expose_prefix(spec: dict[str, Any], where: Path) -> None:
             spec["pre_tokenizer"] = steps[place]
         own: list[Rule] = [{"type": "Prepend", "prepend": prefix}, drop_doubled_prefix(prefix)]
         spec["normalizer"] = {"type": "Sequence", "normalizers": [*parts_of(spec, "normalizer"), *own]}
+
+
+def _release_white_space(spec: dict[str, Any]) -> None:
+    """Let the normalizer see white space that is an added token (line breaks in Gemma), so that a span may hold it.
+
+    Such a token is cut out of the raw text, which would end a pasted FASTA body at its first line. Matched after the
+    normalizer it has the same ids everywhere else, as long as nothing else deals in its characters: then it is changed.
+    """
+    steps = parts_of(spec, "normalizer")
+    tokens = spec["added_tokens"]
+    if any(step["type"] != "Replace" or "String" not in step["pattern"] for step in steps):
+        return
+    runs = [token for token in tokens if token["content"].isspace() and not (token["normalized"] or token["special"])]
+    others = [token for token in tokens if token not in runs]
+    if any(token["lstrip"] or token["rstrip"] or token["single_word"] for token in tokens):
+        return
+    taken = {character for step in steps for character in step["pattern"]["String"] + step["content"]}
+    taken |= {character for token in others for character in token["content"]}
+    if all(taken.isdisjoint(token["content"]) for token in runs):
+        for token in runs:
+            token["normalized"] = True
 
 
 __all__ = ["LETTERS", "Draft", "dump", "prepare", "reopen"]

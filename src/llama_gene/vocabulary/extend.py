@@ -114,7 +114,7 @@ def _begin(source: Base) -> tuple[Draft, bool]:
     growing = draft.prepare(source.spec, source.num_rows, source.folder)
     eos, pad = source.config.get("eos_token"), source.config.get("pad_token")
     if eos is None:
-        hint = 'name it in tokenizer_config.json: "eos_token": "..."'
+        hint = 'name one of its tokens in tokenizer_config.json: "eos_token": "..."'
         raise TokenizerError("the base has no end-of-text token", where=source.folder, hint=hint)
     added_pad = pad is None or pad == eos
     if added_pad:
@@ -161,9 +161,15 @@ def _changed_id(extended: Tokenizer, original: Tokenizer) -> str | None:
             return f"token {token!r} moved from {index} to {after.get(token)}"
     before, kept = original.get_added_tokens_decoder(), extended.get_added_tokens_decoder()
     for index, added in before.items():
-        if repr(kept.get(index)) != repr(added):
+        if index not in kept or _flags(kept[index]) != _flags(added):
             return f"added token {added!r} of id {index} became {kept.get(index)!r}"
     return None
+
+
+def _flags(token: Any) -> tuple[str | bool, ...]:
+    # Whether white space is matched before or after the normalizer is ours to say (`draft.prepare`).
+    normalized = token.normalized and not token.content.isspace()
+    return (token.content, token.special, token.lstrip, token.rstrip, token.single_word, normalized)
 
 
 def _changed_text(extended: Tokenizer, original: Tokenizer) -> str | None:

@@ -153,10 +153,13 @@ def stands_apart(spec: Mapping[str, Any], kinds: Sequence[Kind]) -> bool:
 def letter_tokens(spec: Mapping[str, Any], kinds: Sequence[Kind]) -> list[str]:
     """Added tokens of the base that can stand inside a sequence.
 
-    They are cut out of the raw text before its white space is skipped or its letters are mapped. Gemma has such tokens,
-    of line breaks alone.
+    They are cut out of the raw text before its white space is skipped or its letters are mapped. Tokens that are
+    matched after the normalizer are not: there is no white space and no plain letter left in a span then.
     """
-    return [content for content in _base_tokens(spec, kinds) if re.fullmatch(r"[A-Za-z\s]+", content)]
+    raw = {token["content"] for token in spec["added_tokens"] if not token["normalized"]}
+    return [
+        content for content in _base_tokens(spec, kinds) if content in raw and re.fullmatch(r"[A-Za-z\s]+", content)
+    ]
 
 
 def _base_tokens(spec: Mapping[str, Any], kinds: Sequence[Kind]) -> list[str]:
