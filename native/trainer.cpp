@@ -105,15 +105,19 @@ class ByteText {
       }
     }
     for (size_t id = 0; id < 256; ++id) counts_[kBreak << 8 | id] = counts_[id << 8 | kBreak] = 0;
+    num_ids_ = kInside;
+    while (num_ids_ > 0 && occurrences_[num_ids_ - 1] == 0) --num_ids_;
   }
 
   bool best(uint64_t min_count, const Allowed& allowed, Merge& found) {
     int64_t most = int64_t(min_count) - 1;
     bool any = false;
-    for (size_t pair = 0; pair < counts_.size(); ++pair) {  // in order of (left, right), so that ties go to the smaller
-      if (counts_[pair] > most && allowed(Id(pair >> 8), Id(pair & 255))) {
-        most = counts_[pair];
-        found = {Id(pair >> 8), Id(pair & 255)};
+    for (size_t left = 0; left < num_ids_; ++left) {  // in order of (left, right), so that ties go to the smaller
+      for (size_t right = 0; right < num_ids_; ++right) {
+        const int64_t count = counts_[left << 8 | right];
+        if (count <= most || !allowed(Id(left), Id(right))) continue;
+        most = count;
+        found = {Id(left), Id(right)};
         any = true;
       }
     }
@@ -122,6 +126,7 @@ class ByteText {
 
   void merge(Id left, Id right, Id made) {
     spans_[made] = spans_[left] + spans_[right];
+    num_ids_ = size_t{made} + 1;
     const std::vector<size_t> cuts = this->cuts(left, right);
     std::vector<Tally> tallies(cuts.size() - 1);
     parallel(unsigned(tallies.size()), [&](unsigned part) {
@@ -187,6 +192,10 @@ class ByteText {
       slots[at] = slots[next - 1] = made;
     };
     const auto find = [&](uint8_t piece, size_t at) {
+      // A frequent piece is near, and a call would take longer than this.
+      for (const size_t near = std::min(end, at + 16); at < near; ++at) {
+        if (slots[at] == piece) return at;
+      }
       const void* hit = at < end ? std::memchr(slots + at, piece, end - at) : nullptr;
       return hit ? size_t(static_cast<const uint8_t*>(hit) - slots) : end;
     };
@@ -205,7 +214,7 @@ class ByteText {
   }
 
   unsigned num_threads_;
-  size_t num_letters_ = 0, num_pieces_ = 0;
+  size_t num_letters_ = 0, num_pieces_ = 0, num_ids_ = 0;
   Buffer<uint8_t> slots_;
   std::vector<size_t> spans_;         // slots of each piece
   std::vector<int64_t> counts_;       // of each pair, [left << 8 | right]
@@ -276,11 +285,14 @@ class IndexedText {
 
  private:
   static constexpr Id kBreak = kNoPiece, kInside = kNoPiece - 1;
+  static constexpr size_t kFewBuckets = 1 << 20;
 
   struct Pair {
     uint64_t count = 0;
     std::unique_ptr<Place[]> places;  // of its first slots, rising; some may be out of date
     size_t size = 0;
+
+    void put(size_t at) { places[size++] = Place(at); }
   };
 
   struct Candidate {
@@ -320,15 +332,16 @@ class IndexedText {
     return pieces_.length(left) + pieces_.length(right) < kMaxPieceLetters;
   }
 
+  // Pairs are counted in buckets: one for each pair where there are few pieces, else shared by a hash.
   size_t bucket(Id left, Id right) const {
-    return (uint64_t{left} << 16 | right) * 0x9E3779B97F4A7C15u >> shift_;
+    if (one_pair_a_bucket_) return size_t{left} * spans_.size() + right;
+    return (uint64_t{left} << 16 | right) * 0x9E3779B97F4A7C15u >> hash_shift_;
   }
 
-  // Calls visit(place, left, right) for all neighbours whose bucket is in the share of `part`. One piece a slot.
+  // Calls visit(place, left, right, bucket) for all neighbours whose bucket is in the share of `part`. One piece a slot.
   template <class Visit>
   void each_pair(unsigned part, Visit visit) {
-    const size_t num_buckets = size_t{1} << (64 - shift_);
-    const size_t begin = num_buckets * part / num_threads_, end = num_buckets * (part + 1) / num_threads_;
+    const size_t begin = num_buckets_ * part / num_threads_, end = num_buckets_ * (part + 1) / num_threads_;
     Id left = slots_[0];
     for (size_t at = 1; at < slots_.size(); ++at) {
       const Id right = slots_[at];
@@ -345,8 +358,8 @@ class IndexedText {
     heap_.clear();
     pairs_.clear();
     index_ = {};
-    size_t size = 0;
     if (!spans_.empty()) {
+      size_t size = 0;
       for (size_t at = 0; at < slots_.size(); at += slots_[at] == kBreak ? 1 : spans_[slots_[at]]) {
         slots_[size++] = slots_[at];
       }
@@ -356,17 +369,47 @@ class IndexedText {
     spans_.assign(pieces_.size(), 1);
     breathe_();
 
-    // How many fall into a bucket of the hash is never less than the count of a pair in it.
-    shift_ = 64 - 16;
-    while (shift_ > 64 - 26 && (slots_.size() >> (64 - shift_)) > 8) --shift_;
-    std::vector<uint32_t> bounds(size_t{1} << (64 - shift_));
+    num_buckets_ = spans_.size() * spans_.size();
+    one_pair_a_bucket_ = num_buckets_ <= std::max<size_t>(kFewBuckets, slots_.size()) && slots_.size() < UINT32_MAX;
+    if (!one_pair_a_bucket_) {
+      hash_shift_ = 64 - 16;
+      while (hash_shift_ > 64 - 26 && slots_.size() >> (64 - hash_shift_) > 8) --hash_shift_;
+      num_buckets_ = size_t{1} << (64 - hash_shift_);
+    }
+    std::vector<uint32_t> counts(num_buckets_);
     parallel(num_threads_, [&](unsigned part) {
-      each_pair(part, [&](size_t, Id, Id, size_t bucket) { bounds[bucket] += bounds[bucket] != UINT32_MAX; });
+      each_pair(part, [&](size_t, Id, Id, size_t bucket) { counts[bucket] += counts[bucket] != UINT32_MAX; });
     });
     breathe_();
-    choose_floor(bounds);
-    const uint64_t listed = in_twos_ ? std::max(min_count_, floor_ - floor_ / 8) : floor_;
+    choose_floor(counts);
+    if (one_pair_a_bucket_) {
+      list_by_buckets(counts);
+    } else {
+      list_by_pairs(counts);
+    }
+    breathe_();
+  }
 
+  uint64_t listed() const { return in_twos_ ? std::max(min_count_, floor_ - floor_ / 8) : floor_; }
+
+  void list_by_buckets(std::vector<uint32_t>& counts) {
+    const uint64_t listed = this->listed();
+    for (size_t bucket = 0; bucket < num_buckets_; ++bucket) {
+      const Id left = Id(bucket / spans_.size()), right = Id(bucket % spans_.size());
+      const bool kept = counts[bucket] >= listed && short_enough(left, right);
+      if (kept) start(left, right, counts[bucket]);
+      counts[bucket] = kept ? uint32_t(pairs_.size()) : 0;  // from here on: the number of the pair, from 1
+    }
+    parallel(num_threads_, [&](unsigned part) {
+      each_pair(part, [&](size_t at, Id, Id, size_t bucket) {
+        if (counts[bucket]) pairs_[counts[bucket] - 1].put(at);
+      });
+    });
+  }
+
+  // What is in a bucket is never less than the count of a pair in it.
+  void list_by_pairs(const std::vector<uint32_t>& bounds) {
+    const uint64_t listed = this->listed();
     std::vector<PairMap<uint64_t>> counts(num_threads_);
     parallel(num_threads_, [&](unsigned part) {
       each_pair(part, [&](size_t, Id left, Id right, size_t bucket) {
@@ -383,13 +426,9 @@ class IndexedText {
     parallel(num_threads_, [&](unsigned part) {
       each_pair(part, [&](size_t at, Id left, Id right, size_t bucket) {
         if (bounds[bucket] < listed) return;
-        if (const uint32_t* known = index_.find(left, right)) {
-          Pair& pair = pairs_[*known];
-          pair.places[pair.size++] = Place(at);
-        }
+        if (const uint32_t* known = index_.find(left, right)) pairs_[*known].put(at);
       });
     });
-    breathe_();
   }
 
   // The lower the floor, the more pairs are listed and the longer the lists last. Half of all places is the aim.
@@ -465,7 +504,7 @@ class IndexedText {
 
   // Brings the counts up to date. Returns whether there are new pairs to list.
   bool announce(Id left, Id right, Id made, unsigned num_parts) {
-    const uint64_t listed = in_twos_ ? std::max(min_count_, floor_ - floor_ / 8) : floor_;
+    const uint64_t listed = this->listed();
     bool any = false;
     const auto total = [&](std::vector<Place> Tally::*counts, Id id) {
       uint64_t sum = 0;
@@ -542,7 +581,9 @@ class IndexedText {
   unsigned num_threads_;
   const std::function<void()>& breathe_;
   std::vector<Tally> tallies_;
-  int shift_ = 0;  // of the hash, to the number of a bucket
+  bool one_pair_a_bucket_ = false;
+  size_t num_buckets_ = 0;
+  int hash_shift_ = 0;
   uint64_t floor_ = std::numeric_limits<uint64_t>::max();
   std::vector<size_t> spans_;  // slots of each piece
   PairMap<uint32_t> index_;    // into pairs_

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from llama_gene import page
-from llama_gene.page import Dot, Scale
+from llama_gene.page import Dot, LogScale, Scale
 
 NASTY = "<script>alert(\"1\")</script> & 'x'"
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -118,6 +118,8 @@ def test_all_text_is_escaped():
         page.dot_interval_chart([Dot(NASTY, 1, 1, 1)], title=NASTY, unit=NASTY, reference=(NASTY, 1)),
         page.line_chart({NASTY: [(0, 1)]}, title=NASTY, x_label=NASTY, y_label=NASTY),
         page.scatter([(0, 1)], title=NASTY, x_label=NASTY, y_label=NASTY),
+        page.line_chart({NASTY: [(1, 1)]}, title=NASTY, x_label="x", y_label="y", log="xy", references={NASTY: 1}),
+        page.bar_chart({NASTY: [1]}, [NASTY], title=NASTY, x_label=NASTY, y_label=NASTY),
         page.confusion_matrix([NASTY], [[1]], title=NASTY),
     ]
     for drawing in made:
@@ -136,3 +138,48 @@ def test_the_page_stands_alone():
     assert "@media print" in whole
     assert not re.search(r"(src|href)=|url\(|@import|https?://", whole)
     assert_balanced(whole)
+
+
+def test_a_log_scale_and_its_ticks():
+    assert LogScale.around([1, 10, math.nan, -3, 0, 100], 0, 100)(10) == 50
+    assert LogScale(4, 30_000, 0, 1).ticks(5) == [10, 100, 1000, 10_000]
+    assert LogScale(1.0, 1e12, 0, 1).ticks(3) == [1, 100, 10_000, 1e6, 1e8, 1e10, 1e12]
+    assert LogScale.around([7, 7], 0, 100)(7) == 50
+    assert LogScale.around([], 0, 10)(10.0) == 10
+
+
+@given(st.lists(st.floats(1e-9, 1e12), min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_a_log_scale_keeps_its_values_and_ticks_inside(values):
+    scale = LogScale.around(values, 10, 90)
+    assert all(10 <= scale(value) <= 90 for value in values)
+    assert 1 <= len(scale.ticks(4)) <= 12
+    assert all(9.9 <= scale(tick) <= 90.1 for tick in scale.ticks(4))
+
+
+def test_line_chart_on_log_axes_with_levels():
+    series = {"curve": [(0, 5), (1, 10), (100, 1000)], "dot": [(10, 200_000)]}
+    svg = page.line_chart(series, title="t", x_label="size", y_label="count", log="xy", references={"bar": 50.0})
+    root = parse(svg)
+    assert [len(line.get("points").split()) for line in root.iter("polyline")] == [2, 1]
+    assert len(list(root.iter("circle"))) == 3
+    assert {"curve", "dot", "bar 50.000", "100k"} <= set(texts(svg))
+    across = page.line_chart(series, title="t", x_label="size", y_label="count", log="x", references={"no": math.inf})
+    assert {"curve, last 1000", "dot 2e+05"} <= set(texts(across))
+    assert not any("no" in text for text in texts(across))
+
+
+def test_bar_chart():
+    svg = page.bar_chart({"a": [1, 3], "b": [2, 0]}, ["x", "y+"], title="t", x_label="length", y_label="%")
+    bars = [(bar.get("class"), float(bar.get("height"))) for bar in parse(svg).iter("rect")]
+    heights = [height for style, height in bars[:4]]
+    assert [style for style, _ in bars] == ["column column-1"] * 2 + ["column column-2"] * 2 + ["column column-1"] + [
+        "column column-2"
+    ]
+    assert heights[1] == pytest.approx(3 * heights[0], abs=0.2)
+    assert heights[3] == 0
+    assert {"x", "y+", "a", "b", "%", "length"} <= set(texts(svg))
+    many = page.bar_chart({"a": [0] * 16}, [str(n) for n in range(16)], title="t", x_label="n", y_label="%")
+    assert "15" in texts(many)
+    assert "14" not in texts(many)
+    assert parse(page.bar_chart({}, [], title="t", x_label="n", y_label="%")) is not None

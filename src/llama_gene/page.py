@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import jinja2
 from markupsafe import Markup
@@ -17,6 +18,10 @@ from markupsafe import Markup
 WIDTH = 360
 MAX_LINE_POINTS = 300  # more than that cannot be told apart on a screen, and makes a page of megabytes
 
+_NUM_STYLES = 6  # of curves that page.css tells apart
+_NUM_COLUMN_STYLES = 2
+_MAX_MARKED_POINTS = 24  # a curve of more has no dots on it
+_MAX_BAR_LABELS = 10
 _PAD = 8  # between a plot's edge and its outermost mark
 
 
@@ -99,7 +104,51 @@ class Scale:
         return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class LogScale:
+    """A logarithmic map from positive values to pixels; `low` and `high` are values, not logarithms.
+
+    >>> scale = LogScale(1.0, 10_000.0, 0.0, 400.0)
+    >>> scale(100.0), scale.ticks(4)
+    (200.0, [1.0, 10.0, 100.0, 1000.0, 10000.0])
+    >>> LogScale(3.0, 40.0, 0.0, 400.0).ticks(4)
+    [5.0, 10.0, 20.0]
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def around(cls, values: Iterable[float], start: float, end: float) -> "LogScale":
+        """The scale that just holds the positive ones of `values` between the pixels `start` and `end`."""
+        positive = [value for value in values if math.isfinite(value) and value > 0] or [1.0, 10.0]
+        low, high = min(positive), max(positive)
+        return cls(low, high, start, end) if high > 1.001 * low else cls(low / 2, high * 2, start, end)
+
+    def __call__(self, value: float) -> float:
+        """The pixel of a positive value."""
+        share = math.log(value / self.low) / math.log(self.high / self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, about: int) -> list[float]:
+        """Powers of ten inside the scale, some `about` of them; twos and fives between, where those are too few."""
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        factors = (1, 2, 5) if math.log10(self.high / self.low) < 2 else (1,)
+        stride = max(1, math.ceil((last - first) / (2 * about)))
+        values = [factor * 10.0**power for power in range(first, last + 1, stride) for factor in factors]
+        inside = [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
+        # Between two near values there may be no round one.
+        return inside or [self.low, self.high]
+
+
+AnyScale = Scale | LogScale
+
+
 def _tick_text(value: float) -> str:
+    if abs(value) >= 100_000:  # there is room for six characters
+        return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1000:g}k"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
@@ -177,32 +226,78 @@ def _dot_row(dot: Dot, scale: Scale, y: float, left: float, right: float) -> Mar
 
 
 def line_chart(
-    series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_label: str, y_label: str
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log: Literal["", "x", "xy"] = "",
+    references: Mapping[str, float] | None = None,
 ) -> Markup:
     """Curves over a common x axis, each with its name and last value below; points that are not finite are left out.
+
+    A curve of few points shows each of them, so a series of one point is a dot.
 
     Args:
         series: Name -> (x, y) points in order of x; long ones are thinned to `MAX_LINE_POINTS`.
         title: What the chart shows.
         x_label: Name of the x axis.
         y_label: Name of the y axis.
+        log: The axes that are logarithmic; points that are not positive there are left out.
+        references: Names and values of dashed lines across; those not finite are left out.
     """
-    curves = {name: _thinned([p for p in points if all(map(math.isfinite, p))]) for name, points in series.items()}
+    curves = {
+        name: _thinned([(x, y) for x, y in points if _can_stand(x, "x" in log) and _can_stand(y, "y" in log)])
+        for name, points in series.items()
+    }
+    lines = {name: value for name, value in (references or {}).items() if _can_stand(value, "y" in log)}
     left, right, top, bottom = 46, WIDTH - 8, 22, 172
-    across = Scale.around((x for points in curves.values() for x, _ in points), left + _PAD, right - _PAD)
-    up = Scale.around((y for points in curves.values() for _, y in points), bottom - _PAD, top + _PAD)
+    across = _scale("x" in log).around((x for points in curves.values() for x, _ in points), left + _PAD, right - _PAD)
+    heights = [y for points in curves.values() for _, y in points] + list(lines.values())
+    up = _scale("y" in log).around(heights, bottom - _PAD, top + _PAD)
     shapes = [*_axes(across, up, left, right, top, bottom), _text(left, 12, y_label, "tick")]
     shapes.append(_text(right, bottom + 30, x_label, "tick", "end"))
-    legend = bottom + 34
+    shapes += [_line(left, up(value), right, up(value), "level") for value in lines.values()]
+    legend = bottom + 48  # below the name of the x axis, which may be long
     for index, (name, points) in enumerate(curves.items()):
-        style = f"series series-{index % 4 + 1}"
-        path = " ".join(f"{across(x)},{up(y)}" for x, y in points)
-        shapes.append(Markup('<polyline points="{}" class="{}"/>').format(path, style))
+        style = f"series series-{index % _NUM_STYLES + 1}"
+        shapes += _curve(points, across, up, style)
         y = legend + 18 * index
-        last = f", last {points[-1][1]:.4g}" if points else ", no points"
-        shapes += [_line(left, y, left + 24, y, style), _text(left + 30, y + 4, name + last, "legend")]
-    spoken = f"{y_label} over {x_label}: " + ", ".join(curves)
-    return _svg(title, spoken, legend + 18 * len(curves), shapes)
+        words = name + _last_of(points, "y" in log)
+        shapes += [_line(left, y, left + 24, y, style), _text(left + 30, y + 4, words, "legend")]
+    for index, (name, value) in enumerate(lines.items(), start=len(curves)):
+        y = legend + 18 * index
+        shapes += [_line(left, y, left + 24, y, "level")]
+        shapes += [_text(left + 30, y + 4, f"{name} {format_number(value)}", "legend")]
+    spoken = f"{y_label} over {x_label}: " + ", ".join([*curves, *lines])
+    return _svg(title, spoken, legend - 8 + 18 * (len(curves) + len(lines)), shapes)
+
+
+def _last_of(points: Sequence[tuple[float, float]], is_log: bool) -> str:
+    if not points:
+        return ", no points"
+    # Over orders of magnitude the end of a curve says nothing.
+    if is_log:
+        return ""
+    return f"{', last' if len(points) > 1 else ''} {points[-1][1]:.4g}"
+
+
+def _can_stand(value: float, on_log: bool) -> bool:
+    return math.isfinite(value) and (value > 0 or not on_log)
+
+
+def _scale(is_log: bool) -> type[Scale] | type[LogScale]:
+    return LogScale if is_log else Scale
+
+
+def _curve(points: Sequence[tuple[float, float]], across: AnyScale, up: AnyScale, style: str) -> list[Markup]:
+    places = [(across(x), up(y)) for x, y in points]
+    path = " ".join(f"{x},{y}" for x, y in places)
+    shapes = [Markup('<polyline points="{}" class="{}"/>').format(path, style)]
+    if len(places) <= _MAX_MARKED_POINTS:
+        circle = Markup('<circle cx="{}" cy="{}" r="2.5" class="{}"/>')
+        shapes += [circle.format(x, y, f"mark {style}") for x, y in places]
+    return shapes
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -225,12 +320,50 @@ def scatter(points: Sequence[tuple[float, float]], *, title: str, x_label: str, 
     return _svg(title, f"{len(finite)} points of {y_label} against {x_label}", bottom + 36, shapes)
 
 
-def _axes(across: Scale, up: Scale, left: float, right: float, top: float, bottom: float) -> list[Markup]:
+def bar_chart(
+    series: Mapping[str, Sequence[float]], labels: Sequence[str], *, title: str, x_label: str, y_label: str
+) -> Markup:
+    """Bars beside each other, one of each series over each label; the first series is filled, others are hollow.
+
+    Args:
+        series: Name -> one height a label, 0 or above.
+        labels: Names under the bars; where there are many only every second one is written.
+        title: What the chart shows.
+        x_label: What the labels are.
+        y_label: What the heights are.
+    """
+    left, right, top, bottom = 46, WIDTH - 8, 22, 172
+    up = Scale(0.0, max((height for heights in series.values() for height in heights), default=0.0) or 1.0, bottom, top)
+    slot = (right - left) / max(len(labels), 1)
+    width = 0.8 * slot / max(len(series), 1)
+    shapes = [_line(left, bottom, right, bottom, "axis"), _text(left, 12, y_label, "tick")]
+    for tick in up.ticks(4):
+        shapes += [_line(left, up(tick), right, up(tick), "grid")]
+        shapes += [_text(left - 5, up(tick) + 4, _tick_text(tick), "tick", "end")]
+    rectangle = Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"/>')
+    for rank, heights in enumerate(series.values()):
+        for place, height in enumerate(heights):
+            x = left + slot * (place + 0.1) + width * rank
+            size = (round(x, 1), up(height), round(width - 0.5, 1), round(bottom - up(height), 1))
+            shapes.append(rectangle.format(*size, f"column column-{rank % _NUM_COLUMN_STYLES + 1}"))
+    stride = max(1, math.ceil(len(labels) / _MAX_BAR_LABELS))
+    for place in range(len(labels) - 1, -1, -stride):  # from the last one, which may say "or more"
+        shapes.append(_text(round(left + slot * (place + 0.5), 1), bottom + 16, labels[place], "tick", "middle"))
+    shapes.append(_text(right, bottom + 30, x_label, "tick", "end"))
+    for rank, name in enumerate(series):
+        y = bottom + 48 + 18 * rank
+        style = f"column column-{rank % _NUM_COLUMN_STYLES + 1}"
+        shapes += [rectangle.format(left, y - 5, 12, 10, style), _text(left + 18, y + 4, name, "legend")]
+    spoken = f"{y_label} by {x_label}: " + ", ".join(series)
+    return _svg(title, spoken, bottom + 40 + 18 * len(series), shapes)
+
+
+def _axes(across: AnyScale, up: AnyScale, left: float, right: float, top: float, bottom: float) -> list[Markup]:
     shapes = [_line(left, bottom, right, bottom, "axis"), _line(left, top, left, bottom, "axis")]
     for tick in across.ticks(5):
         shapes += [_line(across(tick), bottom, across(tick), bottom + 4, "axis")]
         shapes += [_text(across(tick), bottom + 16, _tick_text(tick), "tick", "middle")]
-    for tick in up.ticks(4):
+    for tick in up.ticks(5):
         shapes += [_line(left, up(tick), right, up(tick), "grid")]
         shapes += [_text(left - 5, up(tick) + 4, _tick_text(tick), "tick", "end")]
     return shapes

@@ -145,8 +145,6 @@ def _check(
         or _changed_text(extended, original)
         or next(filter(None, (_changed_span(extended, growing.written_ids(v.kind), v) for v in vocabularies)), None)
     )
-    if problem is None and growing.spec["model"].get("ignore_merges"):
-        problem = next(filter(None, map(_split_piece, vocabularies)), None)
     if problem is None and extended.get_vocab_size() != growing.num_tokens:
         problem = f"{extended.get_vocab_size():,} tokens under {growing.num_tokens:,} ids"
     if problem is not None:
@@ -183,15 +181,6 @@ def _changed_text(extended: Tokenizer, original: Tokenizer) -> str | None:
             return f"{text!r} had the ids {before}, has {after}"
         if original.decode(before, skip_special_tokens=False) != extended.decode(after, skip_special_tokens=False):
             return f"{text!r} decodes differently"
-    return None
-
-
-def _split_piece(vocabulary: SequenceVocabulary) -> str | None:
-    # With `ignore_merges` a whole span that is a piece is taken as that piece. Learned merges always agree; made-up
-    # ones may not.
-    for piece in vocabulary.pieces:
-        if len(vocabulary.encode(piece)) > 1 and not (vocabulary.kind == "dna" and "U" in piece):
-            return f"the {vocabulary.kind} piece {piece!r} is cut by its own merges"
     return None
 
 
