@@ -53,7 +53,7 @@ Encoder::Encoder(unsigned num_letters, const std::vector<Merge>& merges) : piece
     number_of_[letter] = uint8_t(letters_.size());
     letters_.push_back(Id(letter));
   }
-  num_first_ = Id(std::min(pieces_.size(), kMaxFirst));
+  num_first_ = Id(std::min(pieces_.size(), std::max<size_t>(kMaxFirst, num_letters)));
   build_first_level();
   if (num_first_ < pieces_.size()) build_second_level();
 }
@@ -107,11 +107,12 @@ void Encoder::build_first_level() {
     by_key_[key] = at == key_letters_ || node == 0 ? node : stops + first_nodes_[node].piece;
   }
 
-  apart_.resize(num_first_ * kMaxFirst / 64);
+  apart_row_ = (size_t{num_first_} + 63) / 64 * 64;
+  apart_.resize(num_first_ * apart_row_ / 64);
   for (Id left = 0; left < num_first_; ++left) {
     for (Id right = 0; right < num_first_; ++right) {
       const bool apart = pieces_.stand_apart(left, right, pieces_.num_letters(), num_first_);
-      apart_[(left * kMaxFirst + right) / 64] |= uint64_t{apart} << right % 64;
+      apart_[(left * apart_row_ + right) / 64] |= uint64_t{apart} << right % 64;
     }
   }
 }
@@ -220,7 +221,7 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
   const size_t start = one_level ? before : 0;
   first.resize(start + length);
   const size_t num_first = cut_up(length, first_.span.data(), first_.shorter.data(), scratch.dead, &first[start], longest_first,
-                                  [&](Id left, Id right) { return apart_[(left * kMaxFirst + right) / 64] >> right % 64 & 1; });
+                                  [&](Id left, Id right) { return apart_[(left * apart_row_ + right) / 64] >> right % 64 & 1; });
   first.resize(start + num_first);
   if (one_level) return;
 

@@ -79,6 +79,7 @@ class Encoder {
   std::vector<uint32_t> by_key_;  // node
   std::vector<Node> first_nodes_;
   std::vector<uint32_t> first_children_;  // of each node by letter, 0 for none
+  size_t apart_row_ = 0;
   std::vector<uint64_t> apart_;  // a bit for each two pieces: whether they stand apart
 
   // Second level.

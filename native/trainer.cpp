@@ -191,25 +191,36 @@ class ByteText {
       slots[seam - 1] = slots[seam] = kInside;
       slots[at] = slots[next - 1] = made;
     };
-    const auto find = [&](uint8_t piece, size_t at) {
-      // A frequent piece is near, and a call would take longer than this.
-      for (const size_t near = std::min(end, at + 16); at < near; ++at) {
-        if (slots[at] == piece) return at;
-      }
-      const void* hit = at < end ? std::memchr(slots + at, piece, end - at) : nullptr;
-      return hit ? size_t(static_cast<const uint8_t*>(hit) - slots) : end;
-    };
-    if (left == right || occurrences_[left] <= occurrences_[right]) {
-      for (size_t at = find(left, begin); at < end;) {
+    if (left == right) {
+      for (size_t at = begin; at < end;) {
+        const void* hit = std::memchr(slots + at, left, end - at);
+        if (!hit) return;
+        at = size_t(static_cast<const uint8_t*>(hit) - slots);
         const size_t seam = at + left_span;
         const bool fits = slots[seam] == right;
         if (fits) join(at, seam);
-        at = find(left, fits ? seam + right_span : seam);
+        at = fits ? seam + right_span : seam;
       }
-    } else {
-      for (size_t seam = find(right, begin); seam < end; seam = find(right, seam + right_span)) {
-        if (slots[seam - 1] == left) join(seam - left_span, seam);
+      return;
+    }
+    // Where the two differ, `left` in one slot and `right` in the next is the seam of a pair, and nothing else is: looked
+    // for in blocks, which compilers make vectors of.
+    constexpr size_t kBlock = 32;
+    size_t seam = begin + 1;
+    for (; seam + kBlock <= end; seam += kBlock) {
+      uint8_t fits[kBlock];
+      for (size_t at = 0; at < kBlock; ++at) {
+        fits[at] = uint8_t(slots[seam + at - 1] == left) & uint8_t(slots[seam + at] == right);
       }
+      uint64_t words[kBlock / 8];
+      std::memcpy(words, fits, kBlock);
+      if (!(words[0] | words[1] | words[2] | words[3])) continue;
+      for (size_t at = 0; at < kBlock; ++at) {
+        if (fits[at]) join(seam + at - left_span, seam + at);
+      }
+    }
+    for (; seam < end; ++seam) {
+      if (slots[seam - 1] == left && slots[seam] == right) join(seam - left_span, seam);
     }
   }
 

@@ -7,8 +7,8 @@
 // The text is a row of slots. A piece of n slots has its id in its first and in its last one, so that both neighbours
 // of a place are found without links; what lies between is never read.
 //
-//   Phase A, some 250 merges: a slot is a byte. Each merge is one pass that jumps along the rarer of the two pieces with
-//   memchr; all pair counts stand in a table of 256 x 256.
+//   Phase A, some 250 merges: a slot is a byte. Each merge is one pass that looks for two bytes side by side; all pair
+//   counts stand in a table of 256 x 256.
 //
 //   Phase B: a slot has 16 bits. Pairs of `floor` and more occurrences have a count and a list of places. Since a pair
 //   never gains occurrences after the step that made the younger of its pieces, one below `floor` can be forgotten

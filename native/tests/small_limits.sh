@@ -26,9 +26,12 @@ lower "$1/trainer.cpp" 'if (slots_.size() < (1 << 20)) {' '    if (slots_.size()
 lower "$1/trainer.cpp" 'size < (1 << 15) ? 1 : num_threads_;' \
   '    const unsigned num_parts = size < (1 << 3) ? 1 : num_threads_;'
 # So few buckets that pairs share them, and so few places at a time that all is counted again and again.
-lower "$1/trainer.cpp" 'shift_ = 64 - 16;' '    shift_ = 64 - 4;'
+lower "$1/trainer.cpp" 'hash_shift_ = 64 - 16;' '      hash_shift_ = 64 - 4;'
+lower "$1/trainer.cpp" 'static constexpr size_t kFewBuckets = 1 << 20;' '  static constexpr size_t kFewBuckets = 1 << 4;'
 lower "$1/trainer.cpp" 'num_places(floor_ / 2) <= slots_.size() / 2' \
   '    while (floor_ > min_count_ \&\& floor_ > most \/ 16 \&\& num_places(floor_ \/ 2) <= slots_.size() \/ 8) {'
+# Pieces of the first level.
+lower "$1/encoder.cpp" 'constexpr size_t kMaxFirst = 512;' 'constexpr size_t kMaxFirst = 8;'
 # Parts of a long sequence, what they overlap by, and letters of short ones that are encoded together.
 lower "$1/encoder.cpp" 'constexpr size_t kPart = 1 << 18, kOverlap = 1 << 12;' \
   'constexpr size_t kPart = 1 << 6, kOverlap = 1 << 4;'
