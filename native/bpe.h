@@ -76,7 +76,7 @@ class PairMap {
  private:
   using Key = std::conditional_t<sizeof(Left) == 2, uint32_t, uint64_t>;
   static constexpr Key kEmpty = ~Key{0};
-  static constexpr size_t kFilterBits = 8;  // a slot
+  static constexpr size_t kFilterBits = 16;  // a slot
 
   struct Slot {
     Key key = kEmpty;

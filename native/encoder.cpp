@@ -1,6 +1,7 @@
 #include "encoder.h"
 
 #include <atomic>
+#include <cstring>
 
 namespace llama_gene {
 
@@ -74,7 +75,7 @@ void Encoder::build_first_level() {
   for (const Id piece : order) {
     letters.clear();
     pieces_.spell(piece, letters);
-    first_.span[piece] = uint32_t(letters.size());
+    first_.span[piece] = uint16_t(letters.size());
     uint32_t node = 0;
     for (const Id letter : letters) {
       const size_t edge = node * num_used + number_of_[letter];
@@ -107,12 +108,12 @@ void Encoder::build_first_level() {
     by_key_[key] = at == key_letters_ || node == 0 ? node : stops + first_nodes_[node].piece;
   }
 
-  apart_row_ = (size_t{num_first_} + 63) / 64 * 64;
-  apart_.resize(num_first_ * apart_row_ / 64);
+  row_ = (size_t{num_first_} + 63) / 64;
+  apart_.resize(num_first_ * row_);
   for (Id left = 0; left < num_first_; ++left) {
     for (Id right = 0; right < num_first_; ++right) {
       const bool apart = pieces_.stand_apart(left, right, pieces_.num_letters(), num_first_);
-      apart_[(left * apart_row_ + right) / 64] |= uint64_t{apart} << right % 64;
+      apart_[left * row_ + right / 64] |= uint64_t{apart} << right % 64;
     }
   }
 }
@@ -121,15 +122,22 @@ void Encoder::build_second_level() {
   second_.span.assign(pieces_.size(), 1);
   second_.shorter.assign(pieces_.size(), kNoPiece);
   by_two_.assign(size_t{num_first_} * num_first_, 0);
-  second_nodes_.assign(1, {kNoPiece, false});
+  second_nodes_.assign(1, {0, false});  // no two
   std::vector<std::vector<Id>> spelled(pieces_.size());
   std::vector<Id> order;
   for (size_t piece = num_first_; piece < pieces_.size(); ++piece) {
     pieces_.take_apart(Id(piece), num_first_, spelled[piece]);
-    second_.span[piece] = uint32_t(spelled[piece].size());
+    second_.span[piece] = uint16_t(spelled[piece].size());
     order.push_back(Id(piece));
   }
   std::stable_sort(order.begin(), order.end(), [&](Id a, Id b) { return second_.span[a] < second_.span[b]; });
+  inside_.assign(num_first_ * row_, 0);
+  for (const Id piece : order) {
+    const std::vector<Id>& parts = spelled[piece];
+    for (size_t at = 1; at < parts.size(); ++at) {
+      inside_[parts[at - 1] * row_ + parts[at] / 64] |= uint64_t{1} << parts[at] % 64;
+    }
+  }
   // Nodes of two pieces have the lowest numbers, so that those fit into by_two_.
   for (const Id piece : order) {
     const std::vector<Id>& parts = spelled[piece];
@@ -159,15 +167,16 @@ void Encoder::build_second_level() {
 struct Encoder::Scratch {
   std::vector<uint8_t> codes, letters, dead;
   std::vector<uint16_t> keys;
-  std::vector<Id> first;
+  std::vector<Id> first, twos;
 };
 
 namespace {
 
 // The one list of pieces that covers `length` places and whose neighbours stand apart. `longest(at)` is the longest
-// piece from a place on that does not go beyond the end; each is `span` places long.
+// piece from a place on that does not go beyond the end; each is `span` places long. `apart` is also told where the right
+// one of two pieces begins.
 template <class Longest, class Apart>
-size_t cut_up(size_t length, const uint32_t* span, const Id* shorter, std::vector<uint8_t>& dead, Id* out,
+size_t cut_up(size_t length, const uint16_t* span, const Id* shorter, std::vector<uint8_t>& dead, Id* out,
               Longest longest, Apart apart) {
   dead.assign(length + 1, 0);  // places where no list of what stands before ends
   Id* top = out;
@@ -175,7 +184,7 @@ size_t cut_up(size_t length, const uint32_t* span, const Id* shorter, std::vecto
     Id piece = longest(at);
     for (;;) {
       const size_t end = at + span[piece];
-      if (!dead[end] && (top == out || apart(top[-1], piece))) {
+      if (!dead[end] && (top == out || apart(top[-1], piece, at))) {
         *top++ = piece;
         at = end;
         break;
@@ -221,13 +230,17 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
   const size_t start = one_level ? before : 0;
   first.resize(start + length);
   const size_t num_first = cut_up(length, first_.span.data(), first_.shorter.data(), scratch.dead, &first[start], longest_first,
-                                  [&](Id left, Id right) { return apart_[(left * apart_row_ + right) / 64] >> right % 64 & 1; });
+                                  [&](Id left, Id right, size_t) { return is_set(apart_, left, right); });
   first.resize(start + num_first);
   if (one_level) return;
 
+  // All at once, since these do not wait for each other.
+  std::vector<Id>& twos = scratch.twos;
+  twos.resize(num_first);
+  for (size_t at = 0; at + 1 < num_first; ++at) twos[at] = by_two_[size_t{first[at]} * num_first_ + first[at + 1]];
+  twos[num_first - 1] = 0;
   const auto longest_second = [&](size_t at) {
-    if (at + 1 == num_first) return first[at];
-    uint32_t node = by_two_[size_t{first[at]} * num_first_ + first[at + 1]];
+    uint32_t node = twos[at];
     if (!node) return first[at];
     for (size_t next = at + 2; second_nodes_[node].goes_on && next < num_first; ++next) {
       const uint32_t* below = second_children_.find(node, first[next]);
@@ -236,9 +249,15 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
     }
     return second_nodes_[node].piece;
   };
+  const auto apart_second = [&](Id left, Id right, size_t at) {
+    // Two pieces of the first level stand apart but for a merge of just the two.
+    if (left < num_first_ && right < num_first_) return second_nodes_[twos[at - 1]].piece < num_first_;
+    // Whatever joins them has the two at the seam side by side in it.
+    return !is_set(inside_, first[at - 1], first[at]) || pieces_.stand_apart(left, right, num_first_, kNoPiece);
+  };
   ids.resize(before + num_first);
-  const size_t num_second = cut_up(num_first, second_.span.data(), second_.shorter.data(), scratch.dead, &ids[before], longest_second,
-                                   [&](Id left, Id right) { return pieces_.stand_apart(left, right, num_first_, kNoPiece); });
+  const size_t num_second = cut_up(num_first, second_.span.data(), second_.shorter.data(), scratch.dead, &ids[before],
+                                   longest_second, apart_second);
   ids.resize(before + num_second);
 }
 
@@ -249,7 +268,8 @@ size_t Encoder::encode_codes(const uint8_t* codes, size_t length, Scratch& scrat
   for (size_t at = 0; at < length; ++at) scratch.letters[at] = number_of_[codes[at]];
   for (size_t at = 0; at < length;) {
     const size_t begin = at;
-    while (at < length && scratch.letters[at] != kOther) ++at;
+    const void* other = std::memchr(&scratch.letters[at], kOther, length - at);
+    at = other ? size_t(static_cast<const uint8_t*>(other) - scratch.letters.data()) : length;
     if (at > begin) encode_run(&scratch.letters[begin], at - begin, scratch, ids);
     for (; at < length && scratch.letters[at] == kOther; ++at) ids.push_back(codes[at]);
   }
@@ -265,14 +285,23 @@ void Encoder::encode(const uint8_t* codes, size_t length, std::vector<int32_t>& 
 
 void Encoder::fill(Part& part, const Sequence& sequence, const Meaning& meaning, Scratch& scratch) const {
   std::vector<uint8_t>& codes = scratch.codes;
-  codes.clear();
-  for (size_t at = part.begin; at < part.end; ++at) {
-    if (at == part.next) part.head = codes.size();
-    const uint8_t code = meaning[sequence.bytes[at]];
-    if (code == kRefused) throw std::invalid_argument("a byte that is no letter");
-    if (code != kSkipped) codes.push_back(code);
-  }
-  part.sizes.push_back(encode_codes(codes.data(), codes.size(), scratch, part.ids));
+  codes.resize(part.end - part.begin);
+  size_t size = 0;
+  bool refused = false;
+  const auto copy = [&](size_t begin, size_t end) {
+    for (size_t at = begin; at < end; ++at) {
+      const uint8_t code = meaning[sequence.bytes[at]];
+      codes[size] = code;
+      size += code < kSkipped;
+      refused |= code == kRefused;
+    }
+  };
+  const size_t next = std::min(part.next, part.end);
+  copy(part.begin, next);
+  part.head = size;
+  copy(next, part.end);
+  if (refused) throw std::invalid_argument("a byte that is no letter");
+  part.sizes.push_back(encode_codes(codes.data(), size, scratch, part.ids));
 }
 
 // Puts the parts of one sequence together: a part is left for the next one at the first place where both have a bound

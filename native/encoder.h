@@ -57,6 +57,10 @@ class Encoder {
     bool goes_on;
   };
 
+  bool is_set(const std::vector<uint64_t>& bits, Id left, Id right) const {
+    return bits[left * row_ + right / 64] >> right % 64 & 1;
+  }
+
   Pieces pieces_;
   // The letters that merges are made of have numbers from 0; all others are kOther, and stand for themselves.
   static constexpr uint8_t kOther = 255;
@@ -69,7 +73,7 @@ class Encoder {
   // Of each piece of a level: how many letters (or pieces of the first level) it covers, and the longest other piece
   // that it begins with, kNoPiece for none.
   struct Level {
-    std::vector<uint32_t> span;
+    std::vector<uint16_t> span;
     std::vector<Id> shorter;
   };
   Level first_, second_;
@@ -79,13 +83,14 @@ class Encoder {
   std::vector<uint32_t> by_key_;  // node
   std::vector<Node> first_nodes_;
   std::vector<uint32_t> first_children_;  // of each node by letter, 0 for none
-  size_t apart_row_ = 0;
+  size_t row_ = 0;  // words for a row of bits
   std::vector<uint64_t> apart_;  // a bit for each two pieces: whether they stand apart
 
   // Second level.
   std::vector<Id> by_two_;  // node, by the next two pieces of the first level; 0 for none
   std::vector<Node> second_nodes_;
   PairMap<uint32_t, uint32_t> second_children_;
+  std::vector<uint64_t> inside_;  // a bit for each two pieces of the first level: whether any piece has them side by side
 };
 
 }  // namespace llama_gene
