@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_gene.errors import SettingsError, TokenizerError
+from llama_gene.errors import SequenceError, SettingsError, TokenizerError
 from llama_gene.sequences.read import Reject
 from llama_gene.vocabulary.learn import learn_vocabulary
 from llama_gene.vocabulary.memory import available_memory, estimate_memory, require_memory
@@ -97,6 +97,14 @@ def test_a_sequence_vocabulary_says_what_it_was_learned_from(tmp_path: Path) -> 
 def test_a_size_that_cannot_be_is_found_before_any_reading(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="below the 4 letters"):
         learn_vocabulary([tmp_path / "absent.fa"], "dna", 3, tmp_path / "dna", sample=1000)
+
+
+def test_records_that_do_not_hold_are_named_where_none_does(tmp_path: Path) -> None:
+    file = tmp_path / "a.fa"
+    file.write_bytes(">a\nACéGT\n".encode())
+    with pytest.raises(SequenceError, match="none of the records hold: .* 1 letter outside the DNA") as error:
+        learn_vocabulary([file], "dna", 10, tmp_path / "dna", sample=1000)
+    assert error.value.where == f"{file}:1"
 
 
 def test_ctrl_c_ends_learning_with_its_own_exit_code_and_leaves_nothing(tmp_path: Path) -> None:

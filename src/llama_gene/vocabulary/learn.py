@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from llama_gene.errors import SequenceError
 from llama_gene.files import hash_file
 from llama_gene.progress import progress
 from llama_gene.sequences.alphabet import Kind
@@ -50,6 +51,8 @@ def learn_vocabulary(
             pass
     rejects: list[Reject] = []
     shares = share_out(paths, kind, sample, on_reject=rejects.append)
+    if rejects and not any(share.num_letters for share in shares):
+        raise SequenceError(f"none of the records hold: {rejects[0].reason}", where=rejects[0].where)
     require_memory(shares, kind, both_strands=both_strands, available=available_memory())
     sources = [
         {"file": share.path.name, "sha256": hash_file(share.path), "letters": share.num_drawn} for share in shares
