@@ -61,8 +61,7 @@ Encoder::Encoder(unsigned num_letters, const std::vector<Merge>& merges) : piece
 
 void Encoder::build_first_level() {
   const size_t num_used = letters_.size();
-  first_.span.assign(num_first_, 1);
-  first_.shorter.assign(num_first_, kNoPiece);
+  first_.assign(num_first_, {});
   first_nodes_.assign(1, {kNoPiece, num_used > 0});
   first_children_.assign(num_used, 0);
   std::vector<Id> letters;
@@ -75,7 +74,7 @@ void Encoder::build_first_level() {
   for (const Id piece : order) {
     letters.clear();
     pieces_.spell(piece, letters);
-    first_.span[piece] = uint16_t(letters.size());
+    first_[piece].span = uint16_t(letters.size());
     uint32_t node = 0;
     for (const Id letter : letters) {
       const size_t edge = node * num_used + number_of_[letter];
@@ -87,7 +86,7 @@ void Encoder::build_first_level() {
       }
       node = first_children_[edge];
     }
-    first_.shorter[piece] = first_nodes_[node].piece;
+    first_[piece].shorter = first_nodes_[node].piece;
     first_nodes_[node].piece = piece;
   }
 
@@ -119,18 +118,17 @@ void Encoder::build_first_level() {
 }
 
 void Encoder::build_second_level() {
-  second_.span.assign(pieces_.size(), 1);
-  second_.shorter.assign(pieces_.size(), kNoPiece);
+  second_.assign(pieces_.size(), {});
   by_two_.assign(size_t{num_first_} * num_first_, 0);
   second_nodes_.assign(1, {0, false});  // no two
   std::vector<std::vector<Id>> spelled(pieces_.size());
   std::vector<Id> order;
   for (size_t piece = num_first_; piece < pieces_.size(); ++piece) {
     pieces_.take_apart(Id(piece), num_first_, spelled[piece]);
-    second_.span[piece] = uint16_t(spelled[piece].size());
+    second_[piece].span = uint16_t(spelled[piece].size());
     order.push_back(Id(piece));
   }
-  std::stable_sort(order.begin(), order.end(), [&](Id a, Id b) { return second_.span[a] < second_.span[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](Id a, Id b) { return second_[a].span < second_[b].span; });
   inside_.assign(num_first_ * row_, 0);
   for (const Id piece : order) {
     const std::vector<Id>& parts = spelled[piece];
@@ -158,7 +156,7 @@ void Encoder::build_second_level() {
       }
       node = below;
     }
-    second_.shorter[piece] = second_nodes_[node].piece;
+    second_[piece].shorter = second_nodes_[node].piece;
     second_nodes_[node].piece = piece;
   }
 }
@@ -170,38 +168,34 @@ struct Encoder::Scratch {
   std::vector<Id> first, twos;
 };
 
-namespace {
-
 // The one list of pieces that covers `length` places and whose neighbours stand apart. `longest(at)` is the longest
-// piece from a place on that does not go beyond the end; each is `span` places long. `apart` is also told where the right
+// piece from a place on that does not go beyond the end; `reach` says how long each is. `apart` is also told where the right
 // one of two pieces begins.
 template <class Longest, class Apart>
-size_t cut_up(size_t length, const uint16_t* span, const Id* shorter, std::vector<uint8_t>& dead, Id* out,
-              Longest longest, Apart apart) {
+size_t Encoder::cut_up(size_t length, const Reach* reach, std::vector<uint8_t>& dead, Id* out, Longest longest,
+                       Apart apart) {
   dead.assign(length + 1, 0);  // places where no list of what stands before ends
   Id* top = out;
   for (size_t at = 0; at < length;) {
     Id piece = longest(at);
     for (;;) {
-      const size_t end = at + span[piece];
+      const size_t end = at + reach[piece].span;
       if (!dead[end] && (top == out || apart(top[-1], piece, at))) {
         *top++ = piece;
         at = end;
         break;
       }
-      piece = shorter[piece];
+      piece = reach[piece].shorter;
       while (piece == kNoPiece) {
         dead[at] = 1;
         const Id given_up = *--top;
-        at -= span[given_up];
-        piece = shorter[given_up];
+        at -= reach[given_up].span;
+        piece = reach[given_up].shorter;
       }
     }
   }
   return size_t(top - out);
 }
-
-}  // namespace
 
 // Appends the pieces of a run of letters, given by their numbers, with key_letters_ more places to read after its end.
 void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch, std::vector<Id>& ids) const {
@@ -221,7 +215,7 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
       node = below;
     }
     Id piece = first_nodes_[node].piece;
-    while (at + first_.span[piece] > length) piece = first_.shorter[piece];
+    while (at + first_[piece].span > length) piece = first_[piece].shorter;
     return piece;
   };
   const size_t before = ids.size();
@@ -229,7 +223,7 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
   std::vector<Id>& first = one_level ? ids : scratch.first;
   const size_t start = one_level ? before : 0;
   first.resize(start + length);
-  const size_t num_first = cut_up(length, first_.span.data(), first_.shorter.data(), scratch.dead, &first[start], longest_first,
+  const size_t num_first = cut_up(length, first_.data(), scratch.dead, &first[start], longest_first,
                                   [&](Id left, Id right, size_t) { return is_set(apart_, left, right); });
   first.resize(start + num_first);
   if (one_level) return;
@@ -243,6 +237,7 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
     uint32_t node = twos[at];
     if (!node) return first[at];
     for (size_t next = at + 2; second_nodes_[node].goes_on && next < num_first; ++next) {
+      if (!is_set(inside_, first[next - 1], first[next])) break;
       const uint32_t* below = second_children_.find(node, first[next]);
       if (!below) break;
       node = *below;
@@ -256,7 +251,7 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
     return !is_set(inside_, first[at - 1], first[at]) || pieces_.stand_apart(left, right, num_first_, kNoPiece);
   };
   ids.resize(before + num_first);
-  const size_t num_second = cut_up(num_first, second_.span.data(), second_.shorter.data(), scratch.dead, &ids[before],
+  const size_t num_second = cut_up(num_first, second_.data(), scratch.dead, &ids[before],
                                    longest_second, apart_second);
   ids.resize(before + num_second);
 }

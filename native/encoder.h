@@ -42,8 +42,11 @@ class Encoder {
 
  private:
   struct Part;
+  struct Reach;
   struct Scratch;
 
+  template <class Longest, class Apart>
+  static size_t cut_up(size_t length, const Reach* reach, std::vector<uint8_t>& dead, Id* out, Longest longest, Apart apart);
   void build_first_level();
   void build_second_level();
   void encode_run(const uint8_t* letters, size_t length, Scratch& scratch, std::vector<Id>& ids) const;
@@ -72,11 +75,11 @@ class Encoder {
   Id num_first_ = 0;
   // Of each piece of a level: how many letters (or pieces of the first level) it covers, and the longest other piece
   // that it begins with, kNoPiece for none.
-  struct Level {
-    std::vector<uint16_t> span;
-    std::vector<Id> shorter;
+  struct Reach {
+    uint16_t span = 1;
+    Id shorter = kNoPiece;
   };
-  Level first_, second_;
+  std::vector<Reach> first_, second_;
 
   // First level. A key is made of the next letters.
   unsigned letter_bits_ = 1, key_letters_ = 1;
