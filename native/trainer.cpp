@@ -215,8 +215,12 @@ class ByteText {
       uint64_t words[kBlock / 8];
       std::memcpy(words, fits, kBlock);
       if (!(words[0] | words[1] | words[2] | words[3])) continue;
-      for (size_t at = 0; at < kBlock; ++at) {
-        if (fits[at]) join(seam + at - left_span, seam + at);
+      for (size_t number = 0; number < kBlock / 8; ++number) {
+        // Little-endian: the lowest bits are the first byte.
+        for (uint64_t word = words[number]; word; word &= word - 1) {
+          const size_t at = seam + 8 * number + size_t(__builtin_ctzll(word)) / 8;
+          join(at - left_span, at);
+        }
       }
     }
     for (; seam < end; ++seam) {
