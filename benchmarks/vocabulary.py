@@ -16,7 +16,7 @@ What is measured, and how:
   not in it. Best and median of several runs. Every tool must return the same ids, or the run fails. The rise of the
   peak is what the first call needed beside what was held before it, its result included.
 - sentencepiece is trained on lines of 4,096 letters (it holds a line to be one word) and pieces of at most 16, its
-  default; tokenizers on records of 512 letters, and on a tenth of the text: longer ones it does not finish in a
+  default; tokenizers on records of 512 letters, and on half of the text: longer ones it does not finish in a
   reasonable time. It has no cache here, since no line comes twice.
 - The texts: see `vocabulary_corpus.py`. ``--megabytes`` is that of training; the scale goes from a tenth to ten times
   of it, all thinned from the largest; the lines to encode are a fifth, the one long line is a tenth of it.
@@ -246,7 +246,7 @@ def train(bench: Bench) -> Table:
     """Ours against theirs, one thread, DNA."""
     letters = bench.settings.letters
     large = bench.text("corpus", "dna", letters)
-    small = bench.text("windows", "dna", letters // 10, large)
+    small = bench.text("windows", "dna", letters // 2, large)
     table = Table(f"Train {bench.settings.size:,} pieces of DNA, one thread, whole process")
     for source, rival, form in (
         (large, "sentencepiece", "chromosomes"),

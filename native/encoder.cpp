@@ -17,6 +17,13 @@ constexpr unsigned kKeyBits = 12;
 // Letters of all pieces together. Thirty thousand pieces of DNA have 0.2 million; this bounds what a made-up table takes.
 constexpr uint64_t kMaxSpelled = 1 << 24;
 
+template <unsigned num_letters, unsigned bits>
+uint16_t key_of(const uint8_t* letters) {
+  unsigned key = 0;
+  for (unsigned at = 0; at < num_letters; ++at) key |= unsigned{letters[at]} << (num_letters - 1 - at) * bits;
+  return uint16_t(key);
+}
+
 }  // namespace
 
 // Some sequences, or some of one sequence.
@@ -197,15 +204,28 @@ size_t Encoder::cut_up(size_t length, const Reach* reach, std::vector<uint8_t>& 
   return size_t(top - out);
 }
 
-// Appends the pieces of a run of letters, given by their numbers, with key_letters_ more places to read after its end.
+// The key of each place: the next key_letters_ letters, with zeros beyond the end. For the keys of DNA and of protein the
+// compiler makes vectors.
+void Encoder::write_keys(const uint8_t* letters, size_t length, uint16_t* keys) const {
+  size_t at = 0;
+  if (key_letters_ == 6 && letter_bits_ == 2) {
+    for (; at + 6 <= length; ++at) keys[at] = key_of<6, 2>(letters + at);
+  } else if (key_letters_ == 2 && letter_bits_ == 5) {
+    for (; at + 2 <= length; ++at) keys[at] = key_of<2, 5>(letters + at);
+  }
+  for (; at < length; ++at) {
+    unsigned key = 0;
+    for (size_t next = at; next < at + key_letters_; ++next) {
+      key = key << letter_bits_ | (next < length ? letters[next] : 0u);
+    }
+    keys[at] = uint16_t(key);
+  }
+}
+
+// Appends the pieces of a run of letters, given by their numbers.
 void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch, std::vector<Id>& ids) const {
   scratch.keys.resize(length);
-  uint32_t key = 0;
-  for (unsigned at = 0; at < key_letters_; ++at) key = key << letter_bits_;
-  for (size_t at = length; at-- > 0;) {
-    key = key >> letter_bits_ | uint32_t{letters[at]} << ((key_letters_ - 1) * letter_bits_);
-    scratch.keys[at] = uint16_t(key);
-  }
+  write_keys(letters, length, scratch.keys.data());
   const size_t num_used = letters_.size();
   const auto longest_first = [&](size_t at) {
     uint32_t node = by_key_[scratch.keys[at]];

@@ -49,6 +49,7 @@ class Encoder {
   static size_t cut_up(size_t length, const Reach* reach, std::vector<uint8_t>& dead, Id* out, Longest longest, Apart apart);
   void build_first_level();
   void build_second_level();
+  void write_keys(const uint8_t* letters, size_t length, uint16_t* keys) const;
   void encode_run(const uint8_t* letters, size_t length, Scratch& scratch, std::vector<Id>& ids) const;
   size_t encode_codes(const uint8_t* codes, size_t length, Scratch& scratch, std::vector<Id>& ids) const;
   void fill(Part& part, const Sequence& sequence, const Meaning& meaning, Scratch& scratch) const;

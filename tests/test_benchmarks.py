@@ -83,7 +83,7 @@ def test_training_has_a_row_for_each_tool_and_the_merges_of_tokenizers(run: Run)
     assert [row["tool"] for row in rows] == ["llama-gene", "sentencepiece", "llama-gene", "tokenizers"]
     merges = [row["merges"] for row in rows]
     assert merges[:2] == [296, 296]
-    assert merges[2] == merges[3] < 296  # so short a text has no more pairs that occur twice
+    assert merges[2] == merges[3]
     assert [row["same merges"] for row in rows] == [None, None, None, True]
     assert all(row["peak MB"] > row["idle peak MB"] / 2 > 0 for row in rows)
 

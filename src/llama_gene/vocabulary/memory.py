@@ -8,8 +8,8 @@ from llama_gene.sequences.alphabet import Kind
 from llama_gene.vocabulary.sample import Share
 
 # Measured by `benchmarks/vocabulary.py scale`, rounded up: the program itself, and its peak for a letter learned from.
-_BASE = 150 << 20
-_BYTES_A_LETTER: dict[Kind, float] = {"dna": 2.5, "protein": 5.0}
+_BASE = 200 << 20
+_BYTES_A_LETTER: dict[Kind, float] = {"dna": 2.0, "protein": 3.0}
 # The record that is being read, as it stands in the file and cleaned.
 _COPIES_OF_A_RECORD = 3
 _CGROUP = Path("/sys/fs/cgroup")
