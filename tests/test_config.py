@@ -176,3 +176,29 @@ def test_files_are_found_once_in_a_stable_order(tmp_path: Path) -> None:
         find_files([str(tmp_path / "none.fa")], tmp_path)
     found = find_files(["c.txt", "*.fa", str(tmp_path / "a.fa")], tmp_path)
     assert [path.name for path in found] == ["c.txt", "a.fa", "b.fa"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "train", "rank"),
+    [
+        ([], "all", None),
+        (["pretrain.lora.rank=4"], "lora+embeddings", 4),
+        (["pretrain.lora.embeddings=freeze"], "lora", 8),
+        (["pretrain.train=lora+new-rows"], "lora+new-rows", 8),
+        (["pretrain.train=lora+new-rows", "pretrain.lora.rank=4"], "lora+new-rows", 4),
+        (["pretrain.train=all", "pretrain.lora.rank=4"], "all", None),
+    ],
+)
+def test_what_trains_is_said_or_follows_from_a_lora_section(
+    recipe: Path, overrides: list[str], train: str, rank: int | None
+) -> None:
+    pretrain = load_recipe(recipe, overrides).pretrain
+    assert pretrain is not None
+    assert pretrain.train == train
+    assert (pretrain.adapters.rank if pretrain.adapters else None) == rank
+
+
+def test_four_bits_cannot_train_whole(recipe: Path) -> None:
+    overrides = ["pretrain.train=all", "pretrain.lora.load_in_4bit=true"]
+    with pytest.raises(SettingsError, match='load_in_4bit freezes the weights, and train = "all": take one of the'):
+        load_recipe(recipe, overrides)

@@ -18,6 +18,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 Modality = Literal["dna", "protein", "text"]
 Scheme = Literal["typed", "shared"]
+TrainedParts = Literal["all", "lora", "lora+embeddings", "lora+new-rows"]
 
 _MAX_PROBLEMS = 2  # of a broken file that are told at once
 
@@ -28,10 +29,20 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class DataFileSettings(Settings):
+    """A file that the recipe reads and does not bring: where it comes from, and how much is in it."""
+
+    path: str = Field(min_length=1, description="where it has to lie, relative to root")
+    origin: str = Field(min_length=1, description="where to get it: an address, or how it is made")
+    size: int = Field(ge=1, description="bytes as it lies there, packed or not")
+    letters: int = Field(ge=1, description="bases, residues or bytes of text in it, for plans")
+
+
 class DataSettings(Settings):
     """Where the data lies."""
 
     root: Path = Field(Path(), description="the folder that paths in the recipe are relative to")
+    file: list[DataFileSettings] = Field(default=[], description="large public files, so that a dry run can name them")
 
 
 class SimulateSettings(Settings):
@@ -72,10 +83,16 @@ class ModelSettings(Settings):
     """The base model and how it grows."""
 
     base: str = Field("scratch", description='"scratch", a Hugging Face folder, or a hub id')
+    made_by: Path | None = Field(
+        None, description="the recipe whose run makes the base, for plans while it is not there"
+    )
     size: str = Field("micro", description="the named size of a model from scratch")
     text_vocabulary: int = Field(2048, ge=300, description="pieces of the English tokenizer of a model from scratch")
     context: int = Field(1024, ge=64, description="longest input of a model from scratch, in tokens")
     rows: Literal["subword", "mean", "random"] = Field("subword", description="how the rows of new pieces start")
+    row_noise: float = Field(
+        0.1, ge=0, description="noise on rows that start as a mean, in standard deviations of the base's rows"
+    )
 
 
 class SourceSettings(Settings):
@@ -84,18 +101,65 @@ class SourceSettings(Settings):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     kind: Modality
     files: list[str] = Field(min_length=1)
-    weight: float = Field(1.0, gt=0, description="share of the training tokens, relative to the other sources")
-    text_field: str = Field("text", description="the field of a JSONL source that holds its text")
+    weight: float = Field(
+        1.0,
+        gt=0,
+        description="share of the training tokens, relative to the other sources; with [corpus.weights] to the other "
+        "sources of its kind",
+    )
+    text_field: str = Field(
+        "text",
+        description="the field of a JSONL source that holds its text, a.b for b inside a; without it papers give their "
+        "title, abstract and body",
+    )
+    both_strands: bool = Field(False, description="each window of DNA, and its reverse complement as another document")
+
+    @model_validator(mode="after")
+    def _only_dna_has_strands(self) -> Self:
+        if self.both_strands and self.kind != "dna":
+            raise ValueError(f"both_strands is for DNA: {self.kind} has no reverse complement")
+        return self
+
+
+class ModalityWeights(Settings):
+    """The share of the training tokens that each modality gets, relative to the others."""
+
+    dna: float | None = Field(None, gt=0)
+    protein: float | None = Field(None, gt=0)
+    text: float | None = Field(None, gt=0)
+
+
+class DecontaminateSettings(Settings):
+    """What the corpus must not teach: windows that share a k-mer with these files are left out."""
+
+    dna: list[str] = Field([], description="tables or sequence files whose DNA is kept out, on either strand")
+    protein: list[str] = Field([], description="tables or sequence files whose proteins are kept out")
+    tasks: bool = Field(True, description="keep out the dev and test rows of the recipe's tasks, too")
+    dna_k: int = Field(32, ge=8, le=32, description="letters of a k-mer of DNA; one in common is enough")
+    protein_k: int = Field(12, ge=4, le=14, description="letters of a k-mer of protein; one in common is enough")
 
 
 class CorpusSettings(Settings):
     """The pre-training corpus: sources become encoded shards."""
 
     source: list[SourceSettings] = Field(min_length=1)
+    weights: ModalityWeights | None = Field(None, description="shares of DNA, protein and text, whatever their sources")
     window: int = Field(1000, ge=50, description="longest document of DNA, in bases; longer records are windowed")
     min_length: int = Field(50, ge=2, description="shortest run of clean letters kept")
     bad_letters: Literal["refuse", "drop", "mask"] = Field("refuse", description="refused records go to the side file")
-    validation: float = Field(0.01, gt=0, lt=0.5, description="share of the documents held out")
+    validation: float = Field(
+        0.01, gt=0, lt=0.5, description="share of the letters of each modality that is held out, drawn by record"
+    )
+    deduplicate: bool = Field(True, description="keep one of documents that are equal, over all sources")
+    decontaminate: DecontaminateSettings | None = None
+    task_size: int = Field(
+        64_000_000,
+        ge=1000,
+        description="bytes of a plain file that are encoded as one task; a compressed file is one task",
+    )
+    # These two do not decide the result, so they are left out where settings are compared or written down.
+    executor: Literal["local", "ray"] = Field("local", exclude=True, description="where tasks are done")
+    workers: int | None = Field(None, ge=1, exclude=True, description="processes at a time; all cores if not given")
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -104,32 +168,76 @@ class CorpusSettings(Settings):
             raise ValueError(f"two sources have one name: {', '.join(sorted(names))}")
         return self
 
+    @model_validator(mode="after")
+    def _weights_are_of_the_sources(self) -> Self:
+        if self.weights:
+            given = {kind for kind, weight in self.weights if weight is not None}
+            kinds = {source.kind for source in self.source}
+            for kind in sorted(given ^ kinds):
+                lack = f"has sources but no weight: add {kind} = 1" if kind in kinds else "has a weight but no source"
+                raise ValueError(f"weights: {kind} {lack}")
+        return self
+
 
 class LoraSettings(Settings):
-    """Low-rank adaptation of every linear projection. Its absence means that everything trains."""
+    """Low-rank adaptation of every linear projection but the head."""
 
     rank: int = Field(8, ge=1)
     alpha: float = Field(32, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
     rslora: bool = Field(False, description="scale by alpha / sqrt(rank), for high ranks")
+    dora: bool = Field(False, description="learn the length of each row of a weight apart from its direction")
+    load_in_4bit: bool = Field(False, description="QLoRA: keep the frozen weights in 4 bits; needs CUDA, bitsandbytes")
     embeddings: Literal["train", "freeze"] = Field(
-        "train", description="the embedding and the head train whole, or not"
+        "train", description='where `train` is not given: "lora+embeddings", or "lora"'
     )
 
 
 class TrainingSettings(Settings):
     """What pre-training and tuning share."""
 
+    train: TrainedParts = Field(
+        "all",
+        description="what trains: everything; adapters (LoRA) alone; adapters and the rows of all tokens in embedding "
+        "and head; adapters and the rows of DNA and protein tokens. With a [lora] section and without this: "
+        "lora+embeddings",
+    )
+    lora: LoraSettings | None = Field(None, description='how adapters are made; unused where train = "all"')
     block_size: int = Field(512, ge=16, description="tokens in a packed row")
     batch_size: int = Field(8, ge=1, description="rows in a micro-batch")
     accumulate: int = Field(1, ge=1, description="micro-batches in a step")
     learning_rate: float = Field(1e-3, gt=0)
+    embedding_learning_rate: float | None = Field(
+        None, gt=0, description="of the rows of embedding and head; learning_rate if not given"
+    )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps that the learning rate rises")
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: float = Field(0.1, ge=0, description="of all matrices; norms and biases are not decayed")
+    max_grad_norm: float = Field(1.0, ge=0, description="longer gradients are cut to this; 0: never")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast, with weights in fp32")
+    gradient_checkpointing: bool = Field(False, description="compute activations twice: slower, in less memory")
+    compile: bool = Field(False, description="compile the layers: minutes at the start, faster steps")
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(2, ge=1)
-    lora: LoraSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_lora_section_means_lora(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "train" in values or values.get("lora") is None:
+            return values
+        lora = values["lora"]
+        rows = lora.get("embeddings") if isinstance(lora, dict) else getattr(lora, "embeddings", None)
+        return {**values, "train": "lora" if rows == "freeze" else "lora+embeddings"}
+
+    @model_validator(mode="after")
+    def _four_bits_are_frozen(self) -> Self:
+        if self.train == "all" and self.lora and self.lora.load_in_4bit:
+            raise ValueError('lora.load_in_4bit freezes the weights, and train = "all": take one of the others')
+        return self
+
+    @property
+    def adapters(self) -> LoraSettings | None:
+        """How adapters are made; None where everything trains."""
+        return None if self.train == "all" else self.lora or LoraSettings()
 
 
 class PretrainSettings(TrainingSettings):
@@ -161,6 +269,14 @@ class EvaluationSettings(Settings):
     baselines: bool = Field(True, description="train the baselines on the same rows and report them beside the model")
 
 
+class PlanSettings(Settings):
+    """The machine that a plan counts with; a run takes what is there."""
+
+    gpu: str = Field("A100-80GB", description="a GPU by name; model plan lists those it knows")
+    gpus: int = Field(1, ge=1, description="how many of them train together")
+    utilisation: float = Field(0.4, gt=0, le=1, description="the share of the GPU's peak that a training reaches")
+
+
 class Recipe(Settings):
     """A whole run."""
 
@@ -176,6 +292,7 @@ class Recipe(Settings):
     tasks: TasksSettings | None = None
     finetune: FinetuneSettings | None = None
     evaluation: EvaluationSettings = EvaluationSettings()
+    plan: PlanSettings = PlanSettings()
 
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> Self:
@@ -276,7 +393,7 @@ def keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str
     """The keys that the section at `location` knows.
 
     >>> keys_at(Recipe, ("data",))
-    ['root']
+    ['root', 'file']
     """
     current: Any = model
     for part in location:

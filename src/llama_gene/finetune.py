@@ -11,9 +11,9 @@ import numpy as np
 from llama_gene.config import FinetuneSettings
 from llama_gene.corpus.pack import IGNORE, Row
 from llama_gene.errors import TaskError
-from llama_gene.model.folder import load_folder, save_folder
-from llama_gene.model.lora import add_lora
-from llama_gene.model.merge import merge, save_adapter
+from llama_gene.model.folder import load_base, save_folder
+from llama_gene.model.lora import adapt
+from llama_gene.model.merge import bring_home
 from llama_gene.tasks.registry import save_task
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import TEMPLATE_VERSION, Encoded, PromptEncoder, prompt_hash
@@ -45,7 +45,7 @@ def finetune(
     Raises:
         LlamaGeneError: A task does not fit the model, or the training cannot go on.
     """
-    model, tokenizer, record = load_folder(base)
+    model, tokenizer, record = load_base(base, settings)
     max_tokens = min(settings.block_size, int(model.config.max_position_embeddings))
     encoded, shortened = [], {}
     for rows_of in tasks:
@@ -59,17 +59,16 @@ def finetune(
     rows = ExampleRows(
         encoded, settings.block_size, settings.epochs, tokenizer.pad_id, rows_a_step=rows_a_step, seed=seed
     )
-    trained: Any = add_lora(model, settings.lora) if settings.lora else model
+    trained = adapt(model, settings, tokenizer.base_size, seed=seed)
     log = train(trained, rows, settings, checkpoints, seed=seed, title="finetune")
-    if settings.lora:
-        save_adapter(trained, output.with_name(f"{output.name}-adapter"), tokenizer.fingerprint)
-        model = merge(trained)
+    model = bring_home(trained, base, output, tokenizer.fingerprint)
     summary = {
         "steps": log.num_steps,
         "tokens": log.num_tokens,
         "useful_share": round(rows.useful_share, 4),
         "trainable_parameters": log.num_trainable,
         "parameters": log.num_parameters,
+        "train": settings.train,
         "seconds": round(log.seconds, 1),
         "losses": [list(point) for point in log.losses],
     }

@@ -77,7 +77,7 @@ def test_protein_where_dna_is_asked_for(refused: Refused, model: Path, tmp_path:
 def test_a_vocabulary_of_bad_records_alone(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(">a\nAC-GT\n")
     words = ("vocabulary", "train", tmp_path / "a.fa", "--kind", "dna", "--output", tmp_path / "out")
-    refused(*words, "--size", 8, parts=("no dna to learn from", "check the files"))
+    refused(*words, "--size", 8, parts=("a.fa:1", "none of the records hold", "outside the DNA alphabet"))
     refused(*words, "--size", 3, parts=("below the 4 letters of dna",))
 
 
@@ -418,7 +418,7 @@ def test_a_full_disk_under_predictions_and_vocabularies(
     ("removed", "num_bytes", "stage"),
     [
         (["data"], 5_000, "simulate"),
-        (["vocabulary"], 2_500, "vocabulary"),
+        (["vocabulary"], 3_500, "vocabulary"),
         (["base"], 30_000, "model"),  # the tokenizer.json
         (["base"], 300_000, "model"),  # the weights
         (["corpus"], 5_000, "corpus"),

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from llama_gene.config import CorpusSettings
-from llama_gene.corpus import build
-from llama_gene.corpus.build import build_corpus, load_manifest, verify_shards
-from llama_gene.corpus.pack import open_rows
-from llama_gene.corpus.shards import Shard
+from llama_gene.corpus import encode
+from llama_gene.corpus.build import build_corpus, finish_corpus, load_manifest, verify_shards
+from llama_gene.corpus.pack import open_rows, open_split
+from llama_gene.corpus.plan import Plan, freeze
 from llama_gene.errors import FormatError, LlamaGeneError, SettingsError
 from llama_gene.tokenizer import GeneTokenizer
 from llama_gene.vocabulary.extend import extend
@@ -31,6 +31,10 @@ def settings(sources: list[dict[str, Any]] | None = None, **changes: Any) -> Cor
     return CorpusSettings(**values | changes)
 
 
+def build(settings: CorpusSettings, root: Path, tokenizer: GeneTokenizer, output: Path, *, seed: int = 7) -> Any:
+    return build_corpus(freeze(settings, root, tokenizer, output, seed=seed), settings)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
@@ -47,22 +51,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def corpus(data: Path, nano_tokenizer: GeneTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("corpus") / "corpus"
-    build_corpus(settings(), data, nano_tokenizer, output, seed=7)
+    build(settings(), data, nano_tokenizer, output)
     return output
 
 
 def documents_of(corpus: Path, task: str) -> list[list[int]]:
-    shards = [Shard(corpus / "parts" / task, split) for split in ("train", "validation")]
-    return [shard.document(index).tolist() for shard in shards for index in range(len(shard.ends))]
+    shards = [open_split(corpus, task, "train"), open_split(corpus, task, "validation")]
+    return [shard.document(index).tolist() for shard in shards for index in range(len(shard))]
 
 
 def test_a_source_that_gives_nothing_raises(data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path) -> None:
     sources = [*SOURCES, {"name": "long", "kind": "dna", "files": ["two.fa"]}]
-    with pytest.raises(LlamaGeneError, match=r"source 'bases' gave no training document\n  see rejects\.jsonl"):
-        build_corpus(settings(sources, min_length=400, window=400), data, nano_tokenizer, tmp_path / "c", seed=7)
+    with pytest.raises(
+        LlamaGeneError, match=r"'bases' gave no training document\n  23 records set aside, 0 dup.*rejec"
+    ):
+        build(settings(sources, min_length=400, window=400), data, nano_tokenizer, tmp_path / "c")
+    with pytest.raises(LlamaGeneError, match=r"'long' gave no training document\n  0 records set aside, 20 duplicates"):
+        build(settings(sources), data, nano_tokenizer, tmp_path / "c")
     assert not (tmp_path / "c" / "manifest.json").exists()
     with pytest.raises(SettingsError, match="no file matches"):
-        build_corpus(settings([{**SOURCES[0], "files": ["*.gb"]}]), data, nano_tokenizer, tmp_path / "c", seed=7)
+        build(settings([{**SOURCES[0], "files": ["*.gb"]}]), data, nano_tokenizer, tmp_path / "c")
 
 
 def test_a_corpus_of_another_tokenizer_raises(corpus: Path, tmp_path: Path) -> None:
@@ -85,7 +93,7 @@ def test_a_kind_that_the_tokenizer_cannot_spell_raises(data: Path, tmp_path: Pat
     text = train_text_tokenizer(["some words"], 258, tmp_path / "text")
     bases_only = GeneTokenizer.load(extend(text, [DNA], tmp_path / "dna").folder)
     with pytest.raises(LlamaGeneError, match=r"knows no protein\n  add a \[vocabulary\.protein\]"):
-        build_corpus(settings([SOURCES[1]]), data, bases_only, tmp_path / "corpus", seed=7)
+        build(settings([SOURCES[1]]), data, bases_only, tmp_path / "corpus")
 
 
 def test_a_row_longer_than_the_corpus_raises(corpus: Path, nano_tokenizer: GeneTokenizer) -> None:
@@ -95,25 +103,25 @@ def test_a_row_longer_than_the_corpus_raises(corpus: Path, nano_tokenizer: GeneT
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_a_damaged_shard_is_found(data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path, damage: str) -> None:
-    manifest = build_corpus(settings(), data, nano_tokenizer, tmp_path / "corpus", seed=7)
+    manifest = build(settings(), data, nano_tokenizer, tmp_path / "corpus")
     verify_shards(tmp_path / "corpus", manifest)
-    shard = tmp_path / "corpus" / "parts" / "proteins-0000" / "train.ids"
+    shard = tmp_path / "corpus" / "parts" / "proteins-0000" / "documents.ids"
     content = bytearray(shard.read_bytes())
     content[5] ^= 1
     if damage == "remove":
         shard.unlink()
     else:
         shard.write_bytes(content if damage == "flip" else content[:-4])
-    with pytest.raises(FormatError, match=r"train\.ids: this shard is missing or damaged\n  remove .*corpus"):
+    with pytest.raises(FormatError, match=r"documents\.ids: this shard is missing or damaged\n  remove .*corpus"):
         verify_shards(tmp_path / "corpus", manifest)
 
 
 def test_two_builds_have_the_same_bytes(
     corpus: Path, data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path
 ) -> None:
-    build_corpus(settings(), data, nano_tokenizer, tmp_path / "again", seed=7)
+    build(settings(), data, nano_tokenizer, tmp_path / "again")
     assert tree(tmp_path / "again") == tree(corpus)
-    build_corpus(settings(), data, nano_tokenizer, tmp_path / "other", seed=8)
+    build(settings(), data, nano_tokenizer, tmp_path / "other", seed=8)
     assert tree(tmp_path / "other") != tree(corpus)
 
 
@@ -121,17 +129,23 @@ def test_two_builds_have_the_same_bytes(
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
     corpus: Path, data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: int
 ) -> None:
-    output, real, encoded = tmp_path / "corpus", build._encode_file, []
+    output, real, encoded = tmp_path / "corpus", encode.make_part, []
     with monkeypatch.context() as patch:
         # Killed with the shards written and the marker not.
-        patch.setattr(build, "write_json", failing(task, KeyboardInterrupt(), build.write_json))
+        patch.setattr(encode, "write_json", failing(task, KeyboardInterrupt(), encode.write_json))
         with pytest.raises(KeyboardInterrupt):
-            build_corpus(settings(), data, nano_tokenizer, output, seed=7)
+            build(settings(), data, nano_tokenizer, output)
     assert len(list((output / "parts").iterdir())) == task - 1
     assert not (output / "manifest.json").exists()
-    monkeypatch.setattr(build, "_encode_file", lambda task, *rest: encoded.append(task.name) or real(task, *rest))
-    build_corpus(settings(), data, nano_tokenizer, output, seed=7)
-    assert encoded == ["bases-0000", "bases-0001", "proteins-0000", "words-0000"][task - 1 :]
+    with pytest.raises(
+        FormatError, match=r"parts/.*: this part of the corpus is missing\n  do it: llama-gene corpus work"
+    ):
+        finish_corpus(Plan.load(output))
+    monkeypatch.setattr(encode, "make_part", lambda plan, task, *rest: encoded.append(task) or real(plan, task, *rest))
+    build(settings(), data, nano_tokenizer, output)
+    # The largest files first.
+    sizes = [task.num_bytes for task in Plan.load(output).tasks]
+    assert [task.num_bytes for task in encoded] == sorted(sizes, reverse=True)[task - 1 :]
     assert tree(output) == tree(corpus)
 
 
@@ -139,22 +153,38 @@ def test_a_task_without_its_marker_is_done_again(
     corpus: Path, data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path
 ) -> None:
     output = tmp_path / "corpus"
-    build_corpus(settings(), data, nano_tokenizer, output, seed=7)
+    build(settings(), data, nano_tokenizer, output)
     (output / "parts" / "words-0000" / "done.json").unlink()
-    (output / "parts" / "words-0000" / "train.ids").write_bytes(b"half")
-    build_corpus(settings(), data, nano_tokenizer, output, seed=7)
+    (output / "parts" / "words-0000" / "documents.ids").write_bytes(b"half")
+    build(settings(), data, nano_tokenizer, output)
     assert tree(output) == tree(corpus)
 
 
-def test_a_changed_file_is_encoded_again(data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path) -> None:
+def test_a_changed_file_is_encoded_again_when_the_corpus_is_planned_again(
+    data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path
+) -> None:
     words = tmp_path / "words.txt"
     words.write_text("one\n" * 30)
     source = [{"name": "words", "kind": "text", "files": ["words.txt"]}]
-    first = build_corpus(settings(source), tmp_path, nano_tokenizer, tmp_path / "corpus", seed=7)
+    first = build(settings(source, deduplicate=False), tmp_path, nano_tokenizer, tmp_path / "corpus")
     words.write_text("two two\n" * 30)
-    second = build_corpus(settings(source), tmp_path, nano_tokenizer, tmp_path / "corpus", seed=7)
+    second = build(settings(source, deduplicate=False), tmp_path, nano_tokenizer, tmp_path / "corpus")
     assert first["plan_hash"] != second["plan_hash"]
     assert nano_tokenizer.decode(documents_of(tmp_path / "corpus", "words-0000")[0]) == "two two<|endoftext|>"
+
+
+def test_documents_know_where_they_are_from(corpus: Path, data: Path, nano_tokenizer: GeneTokenizer) -> None:
+    record = (data / "one.fa").read_text().split("\n")[1]
+    seen = 0
+    for split in ("train", "validation"):
+        shard = open_split(corpus, "bases-0000", split)
+        for index in range(len(shard)):
+            place = shard.place(index)
+            assert place.record == "chr1"
+            text = f"<dna>{record[place.start : place.end]}</dna><|endoftext|>"
+            assert nano_tokenizer.decode(shard.document(index)) == text
+            seen += 1
+    assert seen == 8
 
 
 def test_what_is_in_it(corpus: Path, nano_tokenizer: GeneTokenizer) -> None:
@@ -197,7 +227,7 @@ def test_what_was_set_aside_is_told_with_its_reason_and_counted(corpus: Path, na
 
 
 def test_bad_letters_can_be_dropped(data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path) -> None:
-    manifest = build_corpus(settings(bad_letters="drop"), data, nano_tokenizer, tmp_path / "corpus", seed=7)
+    manifest = build(settings(bad_letters="drop"), data, nano_tokenizer, tmp_path / "corpus")
     assert manifest["tasks"]["bases-0000"]["rejects"] == 1
     documents = map(nano_tokenizer.decode, documents_of(tmp_path / "corpus", "bases-0000"))
     assert "<dna>ACGTACGTACGTACGT</dna><|endoftext|>" in documents
@@ -209,21 +239,6 @@ def test_literal_tags_in_text_are_made_harmless_and_counted(corpus: Path, nano_t
     documents = documents_of(corpus, "words-0000")
     assert "a < dna>ACGT< /dna> tag and < protein> too<|endoftext|>" in map(genes.decode, documents)
     assert max(map(max, documents)) < genes.base_size
-
-
-def test_the_split_of_a_document_does_not_depend_on_its_neighbours(
-    data: Path, nano_tokenizer: GeneTokenizer, tmp_path: Path
-) -> None:
-    records = (data / "two.fa").read_text().split(">")[1:]
-    (tmp_path / "two.fa").write_text("".join(f">{record}" for record in reversed(records[::2])))
-    held_out = {}
-    for root in (data, tmp_path):
-        source = [{"name": "bases", "kind": "dna", "files": ["two.fa"]}]
-        output = tmp_path / f"corpus-{root.name}"
-        build_corpus(settings(source), root, nano_tokenizer, output, seed=7)
-        shard = Shard(output / "parts" / "bases-0000", "validation")
-        held_out[root] = {tuple(shard.document(index).tolist()) for index in range(len(shard.ends))}
-    assert held_out[tmp_path] < held_out[data]
 
 
 def test_rows_of_a_corpus_are_drawn_by_weight(corpus: Path, nano_tokenizer: GeneTokenizer) -> None:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_gene.corpus.mix import draw_mix
+from llama_gene.config import CorpusSettings
+from llama_gene.corpus.mix import draw_mix, source_shares
 
 lengths = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=6).map(np.array), min_size=1, max_size=4)
 
@@ -55,3 +56,17 @@ def test_sources_are_mixed_all_along() -> None:
     assert [(mix.sources[start : start + 500] == 0).mean() for start in range(0, 2000, 500)] == pytest.approx(
         [0.5] * 4, abs=0.08
     )
+
+
+@pytest.mark.parametrize(
+    ("weights", "shares"),
+    [(None, [0.1, 0.3, 0.2, 0.4]), ({"dna": 1, "protein": 1, "text": 2}, [0.0625, 0.1875, 0.25, 0.5])],
+)
+def test_weights_of_modalities_decide_over_those_of_sources(weights: dict[str, float], shares: list[float]) -> None:
+    kinds = ("dna", "dna", "protein", "text")
+    source = [
+        {"name": f"s{n}", "kind": kind, "files": ["a"], "weight": w}
+        for n, (kind, w) in enumerate(zip(kinds, (1, 3, 2, 4), strict=True))
+    ]
+    settings = CorpusSettings(source=source, weights=weights)  # type: ignore[arg-type]
+    assert source_shares(settings) == pytest.approx(shares)

@@ -32,8 +32,7 @@ few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChec
 def write_shard(folder: Path, name: str, documents: list[Document]) -> Shard:
     folder.mkdir(parents=True, exist_ok=True)
     with ShardWriter(folder, name) as writer:
-        for document in documents:
-            writer.add(document)
+        writer.extend(documents)
     return Shard(folder, name)
 
 
@@ -121,8 +120,11 @@ def test_every_token_of_every_document_appears_exactly_once_and_in_order(
 
 
 def test_held_out_documents_are_taken_in_turn_from_the_sources(tmp_path: Path) -> None:
+    (tmp_path / "splits").mkdir()
     for name, tokens in (("a", 1), ("b", 2), ("c", 3)):
-        write_shard(tmp_path / "parts" / name, "validation", [[tokens] * 4] * 3)
+        # The first one is for training.
+        write_shard(tmp_path / "parts" / name, "documents", [[9]] + [[tokens] * 4] * 3)
+        (tmp_path / "splits" / f"{name}.validation").write_bytes(np.array([1, 2, 3], dtype="<u4").tobytes())
     counts = {"documents": 3}
     manifest = {
         "tasks": {

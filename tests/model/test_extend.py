@@ -88,6 +88,34 @@ def test_growing_is_its_seed(grown_tokenizer: tuple[GeneTokenizer, int]) -> None
     assert not np.array_equal(grown[0], grown[2])
 
 
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("start", "noise"), [("mean", 0.0), ("mean", 0.3), ("subword", 0.02), ("random", 0.02)])
+def test_the_noise_is_as_large_as_it_is_set(
+    grown_tokenizer: tuple[GeneTokenizer, int], start: Any, noise: float, tied: bool
+) -> None:
+    genes, num_base = grown_tokenizer
+    rows = {}
+    for size in (noise, 0.0):
+        model = base_of(num_base, tied)
+        grow(model, genes, num_base, start, seed=1, noise=size)
+        rows[size] = rows_of(model)
+    for noisy, exact in zip(rows[noise], rows[0.0], strict=True):
+        spread = noisy[:num_base].std(axis=0)
+        if start == "random":  # it is noise already
+            assert np.array_equal(noisy, exact)
+            assert float(noisy[num_base:].std()) == pytest.approx(noisy[:num_base].std(), rel=0.2)
+            assert np.abs(noisy[num_base:].mean(axis=0)).max() < spread.mean()
+            continue
+        added = (noisy - exact)[num_base:] / spread
+        assert float(added.std()) == pytest.approx(noise, rel=0.2)
+        # Those that only pad the matrix start as means too, also where the others have pieces.
+        padding = exact[genes.num_tokens :]
+        assert np.allclose(padding, exact[:num_base].mean(axis=0), atol=1e-6)
+    if not tied:
+        inputs, outputs = (part[num_base:] for part in rows[noise])
+        assert not np.allclose(inputs, outputs)
+
+
 def test_a_new_piece_starts_near_the_base_pieces_that_spell_it(grown_tokenizer: tuple[GeneTokenizer, int]) -> None:
     genes, num_base = grown_tokenizer
     model = base_of(num_base, False)

@@ -1,4 +1,4 @@
-"""``model extend``, ``model merge`` and ``model export``."""
+"""``model extend``, ``model merge``, ``model export`` and ``model plan``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +58,28 @@ def export(
     check = export_model(model, output, scores=_scores(model, report))
     same = f"{check.num_probes} texts have the same ids, and a prompt the same logits"
     typer.echo(f"{output}: exported; in transformers {check.version} alone {same}")
+
+
+@app.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: recipes/*.toml, or your own.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings to change, as section.key=value.", metavar="[section.key=value]..."),
+    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="The GPU, such as H100; the recipe's if not given.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="How many of them; the recipe's if not given.")] = None,
+) -> None:
+    """What a recipe's trainings take, without any weights: parameters, memory by part, FLOPs, hours."""
+    from llama_gene.cli.forecast import print_plan
+    from llama_gene.config import load_recipe
+    from llama_gene.pipeline.forecast import forecast
+
+    changes = list(overrides or [])
+    changes += [f"plan.gpu={gpu}"] if gpu is not None else []
+    changes += [f"plan.gpus={gpus}"] if gpus is not None else []
+    loaded = load_recipe(recipe, changes)
+    print_plan(forecast(loaded), utilisation=loaded.plan.utilisation)
 
 
 def _scores(model: Path, report: Path | None) -> str:

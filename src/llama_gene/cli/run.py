@@ -13,7 +13,10 @@ Overrides = Annotated[
         help="Settings to change, as section.key=value.", metavar="[section.key=value]...", show_default=False
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print what would be done, and what it takes: files, disk, tokens, memory, hours."),
+]
 
 
 def run(recipe: RecipeFile, overrides: Overrides = None, dry_run: DryRun = False) -> None:
@@ -52,6 +55,10 @@ def _run(recipe: Any, *, dry_run: bool = False, until: str | None = None) -> Non
         typer.echo(f"recipe {recipe.name}, seed {recipe.seed}, in {whole.folder}, data from {recipe.data_root}")
         for stage, done in whole.plan():
             typer.echo(f"  {stage.name:<12} {'done, skipped' if done else 'to do':<14} -> {stage.output}")
+        from llama_gene.cli.forecast import print_forecast
+        from llama_gene.pipeline.forecast import forecast
+
+        print_forecast(forecast(recipe))
         return
     whole.execute(lambda line: typer.echo(line, err=True), until=until)
     _show_results(whole.folder, until)

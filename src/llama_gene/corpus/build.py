@@ -1,156 +1,148 @@
-"""Build a corpus: one task for each file of each source, every one a pure function with an atomic result.
+"""Build a corpus: do the tasks of its plan, and put together what they made.
 
-The plan (sources, files, their hashes, the tokenizer) is frozen first. A task that has left its done-marker is not
-run again, so a killed build goes on where it stopped and ends in the same bytes.
+A task that is done is not done again, so a killed build goes on where it stopped, and ends in the same bytes.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+import shutil
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llama_gene.config import CorpusSettings, SourceSettings, find_files
-from llama_gene.corpus.shards import ShardWriter
-from llama_gene.corpus.source import Document, read_documents
+import numpy as np
+from numpy.typing import NDArray
+
+from llama_gene.config import CorpusSettings
+from llama_gene.corpus.encode import do_task, read_result
+from llama_gene.corpus.executors import Executor, LocalProcesses, RayCluster, ThisProcess
+from llama_gene.corpus.mix import source_shares
+from llama_gene.corpus.plan import MANIFEST, PARTS, SPLITS, CorpusTask, Plan
+from llama_gene.corpus.select import find_duplicates, find_held_out
+from llama_gene.corpus.shards import DOCUMENTS, Shard, map_array
 from llama_gene.errors import FormatError, LlamaGeneError
-from llama_gene.files import atomic_folder, hash_file, hash_value, read_json, write_json
+from llama_gene.files import atomic_folder, hash_file, read_json, write_json
 from llama_gene.progress import progress
-from llama_gene.sequences.read import Reject
-from llama_gene.tokenizer import GeneTokenizer, Span
+from llama_gene.tokenizer import GeneTokenizer
+from llama_gene.vocabulary.bpe import num_cpus
 
-SPLITS = ("train", "validation")
-_BATCH = 1024  # documents encoded at a time: enough for the encoder's threads, small in memory
-
-
-@dataclass(frozen=True)
-class BuildTask:
-    """One file of one source."""
-
-    name: str
-    source: SourceSettings
-    path: Path
+# Below this a process takes longer to start than to do its work.
+_BYTES_A_WORKER = 4_000_000
 
 
-def plan_tasks(settings: CorpusSettings, root: Path) -> list[BuildTask]:
-    """Every file of every source, in a stable order."""
-    return [
-        BuildTask(f"{source.name}-{index:04d}", source, path)
-        for source in settings.source
-        for index, path in enumerate(find_files(source.files, root))
-    ]
+def build_corpus(plan: Plan, settings: CorpusSettings) -> Any:
+    """Do all tasks of a frozen plan, put their results together, and write ``manifest.json`` last; returns it.
 
-
-def build_corpus(settings: CorpusSettings, root: Path, tokenizer: GeneTokenizer, output: Path, *, seed: int) -> Any:
-    """Encode all sources into shards under `output`, and write ``manifest.json`` last; returns the manifest.
+    Args:
+        plan: The plan, see `corpus.plan.freeze`.
+        settings: Who does the work.
 
     Raises:
-        LlamaGeneError: A source yields no token at all.
+        LlamaGeneError: A source gives no document to train on, a file has changed since the plan was made, or a task
+            cannot be done.
     """
-    tasks = plan_tasks(settings, root)
-    plan = {
-        "tokenizer": tokenizer.fingerprint,
-        "seed": seed,
-        "settings": settings.model_dump(mode="json", exclude={"source"}),
-        "tasks": [
-            {"name": task.name, "source": task.source.model_dump(mode="json"), "sha256": hash_file(task.path)}
-            for task in tasks
-        ],
+    do_tasks(plan, plan.tasks, choose_executor(plan, settings))
+    return finish_corpus(plan)
+
+
+def choose_executor(plan: Plan, settings: CorpusSettings) -> Executor:
+    """Who does what is left of a plan: who the settings say, but no more processes than there is work for."""
+    if settings.executor == "ray":
+        return RayCluster(settings.workers)
+    left = [task for task in plan.tasks if not plan.is_done(task)]
+    worthwhile = sum(task.num_bytes for task in left) // _BYTES_A_WORKER
+    num = min(settings.workers or min(num_cpus(), worthwhile), len(left))
+    return LocalProcesses(num) if num > 1 else ThisProcess()
+
+
+def do_tasks(plan: Plan, tasks: Iterable[CorpusTask], executor: Executor) -> None:
+    """Do those of `tasks` that are not done.
+
+    Raises:
+        LlamaGeneError: A file or the tokenizer has changed since the plan was made, or a task cannot be done.
+    """
+    left = [task for task in tasks if not plan.is_done(task)]
+    # A compressed file is one task, however large: begun last, it would keep all other workers waiting.
+    left.sort(key=lambda task: -task.num_bytes)
+    num_bytes = {task.name: task.num_bytes for task in left}
+    done = 0
+    with progress("corpus", sum(num_bytes.values())) as report:
+        for name in executor.run(partial(do_task, plan.folder.absolute()), list(num_bytes)):
+            done += num_bytes[name]
+            report(done, name)
+
+
+def finish_corpus(plan: Plan) -> Any:
+    """Put the parts of a corpus together: duplicates, what is held out, and the manifest, which it returns.
+
+    Raises:
+        FormatError: A part is missing.
+        LlamaGeneError: A source gives no document to train on.
+    """
+    results = {task.name: read_result(plan, task) for task in plan.tasks}
+    for draft in (plan.folder / PARTS).glob(".*.part.*"):  # what a worker was writing when it was killed
+        shutil.rmtree(draft)
+    duplicates = find_duplicates(plan)
+    held_out, notes = find_held_out(plan, duplicates)
+    chosen: dict[str, NDArray[np.bool_]] = {}
+    for task, again, apart in zip(plan.tasks, duplicates, held_out, strict=True):
+        masks = {"train": ~again & ~apart, "validation": apart}
+        chosen |= {f"{task.name}.{split}": mask for split, mask in masks.items()}
+        counts = _Counts(plan, task)
+        results[task.name] |= {"duplicates": int(again.sum())}
+        results[task.name] |= {split: counts.of(mask) for split, mask in masks.items()}
+    _require_every_source(plan, results)
+    with atomic_folder(plan.folder / SPLITS) as draft:
+        for name, mask in chosen.items():
+            (draft / name).write_bytes(np.flatnonzero(mask).astype("<u4").tobytes())
+        checksums = {name: hash_file(draft / name) for name in chosen}
+    manifest = {
+        "plan": plan.content,
+        "plan_hash": plan.hash,
+        "sources": {
+            source.name: {"kind": source.kind, "weight": source.weight, "share": share}
+            for source, share in zip(plan.settings.source, source_shares(plan.settings), strict=True)
+        },
+        "tasks": results,
+        "splits": checksums,
+        "notes": notes,
     }
-    plan_hash = hash_value(plan)
-    parts = output / "parts"
-    results = {}
-    with progress("corpus", len(tasks)) as report:
-        for index, task in enumerate(tasks):
-            report(index, task.path.name)
-            results[task.name] = _run_once(task, parts, plan_hash, settings, tokenizer, seed)
-    for source in settings.source:
-        total = sum(results[task.name]["train"]["tokens"] for task in tasks if task.source.name == source.name)
-        if total == 0:
-            hint = "see rejects.jsonl beside the shards for what was set aside, and why"
-            raise LlamaGeneError(f"source {source.name!r} gave no training document", where=output, hint=hint)
-    manifest = {"plan": plan, "plan_hash": plan_hash, "tasks": results}
-    write_json(output / "manifest.json", manifest)
+    write_json(plan.folder / MANIFEST, manifest)
     return manifest
 
 
-def _run_once(
-    task: BuildTask, parts: Path, plan_hash: str, settings: CorpusSettings, tokenizer: GeneTokenizer, seed: int
-) -> Any:
-    folder = parts / task.name
-    marker = folder / "done.json"
-    if marker.exists() and read_json(marker)["plan_hash"] == plan_hash:
-        return read_json(marker)
-    with atomic_folder(folder) as draft:
-        result = _encode_file(task, draft, settings, tokenizer, seed)
-        write_json(draft / "done.json", result | {"plan_hash": plan_hash})
-    return read_json(marker)
+class _Counts:
+    """Documents, tokens and letters of the documents of a part."""
+
+    def __init__(self, plan: Plan, task: CorpusTask) -> None:
+        part = plan.part(task)
+        self._tokens = Shard(part).lengths
+        places = map_array(part / f"{DOCUMENTS}.places", "<i8").reshape(-1, 3)
+        self._letters = abs(places[:, 2] - places[:, 1])
+
+    def of(self, mask: NDArray[np.bool_]) -> dict[str, int]:
+        """Those of some of them."""
+        return {
+            "documents": int(mask.sum()),
+            "tokens": int(self._tokens[mask].sum()),
+            "letters": int(self._letters[mask].sum()),
+        }
 
 
-def _encode_file(
-    task: BuildTask, folder: Path, settings: CorpusSettings, tokenizer: GeneTokenizer, seed: int
-) -> dict[str, Any]:
-    """Encode one file into a shard for each split; what is set aside goes to ``rejects.jsonl``."""
-    num_rejects = num_tags = 0
-    with (folder / "rejects.jsonl").open("w", encoding="utf-8") as rejects:
-
-        def set_aside(reject: Reject) -> None:
-            nonlocal num_rejects
-            num_rejects += 1
-            row = {"id": reject.id, "where": str(reject.where), "reason": reject.reason}
-            rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-        documents = read_documents(task.source, task.path, settings, set_aside)
-        with ShardWriter(folder, "train") as train, ShardWriter(folder, "validation") as validation:
-            while batch := list(islice(documents, _BATCH)):
-                for document, ids in zip(batch, encode_documents(tokenizer, batch), strict=True):
-                    num_tags += document.num_tags
-                    held_out = _draw(f"{seed}:{task.source.name}:{document.origin}") < settings.validation
-                    (validation if held_out else train).add(ids)
-            counts = {
-                name: {
-                    "documents": writer.num_documents,
-                    "tokens": writer.num_tokens,
-                }
-                for name, writer in zip(SPLITS, (train, validation), strict=True)
-            }
-    checksums = {
-        f"{split}.{part}": hash_file(folder / f"{split}.{part}") for split in SPLITS for part in ("ids", "ends")
-    }
-    return {
-        "source": task.source.name,
-        "kind": task.source.kind,
-        "file": task.path.name,
-        "rejects": num_rejects,
-        "neutralised_tags": num_tags,
-        "checksums": checksums,
-        **counts,
-    }
-
-
-def encode_documents(tokenizer: GeneTokenizer, documents: list[Document]) -> Iterator[list[int]]:
-    """The ids of each document, with its tags and a closing end-of-sequence."""
-    spans: dict[str, Iterator[list[int]]] = {}
-    for kind in tokenizer.kinds:
-        sequences = [d.content.sequence for d in documents if isinstance(d.content, Span) and d.content.kind == kind]
-        spans[kind] = iter(tokenizer.encode_spans(kind, sequences))
-    for document in documents:
-        content = document.content
-        if isinstance(content, str):
-            yield [*tokenizer.encode(content), tokenizer.eos_id]
-        elif content.kind in tokenizer.kinds:
-            inside = next(spans[content.kind])
-            yield [*tokenizer.opening(content.kind), *inside, *tokenizer.closing(content.kind), tokenizer.eos_id]
-        else:
-            hint = f"add a [vocabulary.{content.kind}] section, or leave the source out"
-            raise LlamaGeneError(f"the tokenizer knows no {content.kind}", hint=hint)
-
-
-def _draw(key: str) -> float:
-    """A number in [0, 1) that depends on `key` alone, so that a document's split does not depend on its neighbours."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
+def _require_every_source(plan: Plan, results: dict[str, Any]) -> None:
+    for source in plan.settings.source:
+        of_source = [result for result in results.values() if result["source"] == source.name]
+        if sum(result["train"]["tokens"] for result in of_source):
+            continue
+        why = ", ".join(
+            f"{sum(result[name] for result in of_source):,} {words}"
+            for name, words in (
+                ("rejects", "records set aside"),
+                ("duplicates", "duplicates of other documents"),
+                ("contaminated", "documents kept out"),
+            )
+        )
+        hint = f"{why}; see rejects.jsonl beside the shards for what was set aside, and why"
+        raise LlamaGeneError(f"source {source.name!r} gave no training document", where=plan.folder, hint=hint)
 
 
 def load_manifest(corpus: Path, tokenizer: GeneTokenizer) -> Any:
@@ -159,7 +151,7 @@ def load_manifest(corpus: Path, tokenizer: GeneTokenizer) -> Any:
     Raises:
         FormatError: The corpus is unfinished, or was encoded by another tokenizer.
     """
-    path = corpus / "manifest.json"
+    path = corpus / MANIFEST
     manifest = read_json(path)
     if manifest["plan"]["tokenizer"] != tokenizer.fingerprint:
         raise FormatError("this corpus was encoded by another tokenizer", where=path, hint="build it again")
@@ -172,9 +164,10 @@ def verify_shards(corpus: Path, manifest: Any) -> None:
     Raises:
         FormatError: A shard is missing or was damaged.
     """
+    checksums = {corpus / SPLITS / name: checksum for name, checksum in manifest["splits"].items()}
     for name, task in manifest["tasks"].items():
-        for part, checksum in task["checksums"].items():
-            path = corpus / "parts" / name / part
-            if not path.exists() or hash_file(path) != checksum:
-                hint = f"remove {corpus} and build the corpus again"
-                raise FormatError("this shard is missing or damaged", where=path, hint=hint)
+        checksums |= {corpus / PARTS / name / part: checksum for part, checksum in task["checksums"].items()}
+    for path, checksum in checksums.items():
+        if not path.exists() or hash_file(path) != checksum:
+            hint = f"remove {corpus} and build the corpus again"
+            raise FormatError("this shard is missing or damaged", where=path, hint=hint)

@@ -1,10 +1,16 @@
 """Mix sources by weight: which documents, how often, in which order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from llama_gene.config import CorpusSettings
+
+# Up to about four epochs, tokens that are seen again are worth nearly as much as new ones; far beyond, nothing
+# (Muennighoff et al. 2023, Scaling Data-Constrained Language Models).
+MOST_EPOCHS = 4.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,33 @@ class Mix:
     sources: NDArray[np.int32]
     documents: NDArray[np.int64]
     epochs: tuple[float, ...]
+
+
+def source_shares(settings: CorpusSettings) -> list[float]:
+    """The share of the training tokens that each source gets; they sum to 1.
+
+    Weights of modalities, where given, decide how much each modality gets, and the weights of its sources how these
+    share it. Otherwise the weights of all sources are relative to each other.
+    """
+    weights = [source.weight for source in settings.source]
+    if settings.weights is not None:
+        of_kind = dict(settings.weights)
+        sums = {kind: sum(s.weight for s in settings.source if s.kind == kind) for kind in of_kind}
+        weights = [of_kind[source.kind] * source.weight / sums[source.kind] for source in settings.source]
+    return [weight / sum(weights) for weight in weights]
+
+
+def repeated_too_often(epochs: Mapping[str, float]) -> list[str]:
+    """A warning for each source that is seen more than `MOST_EPOCHS` times.
+
+    >>> repeated_too_often({"phage": 12.5, "human": 0.2})
+    ["source 'phage' is repeated 12.5 times: lower its weight, add to it, or train on fewer tokens"]
+    """
+    return [
+        f"source {name!r} is repeated {times:.1f} times: lower its weight, add to it, or train on fewer tokens"
+        for name, times in epochs.items()
+        if times > MOST_EPOCHS
+    ]
 
 
 def draw_mix(lengths: Sequence[NDArray[np.int64]], weights: Sequence[float], num_tokens: int, *, seed: int) -> Mix:

@@ -7,13 +7,14 @@ another one.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llama_gene.corpus.mix import Mix, draw_mix
-from llama_gene.corpus.shards import Shard
+from llama_gene.corpus.plan import PARTS, SPLITS
+from llama_gene.corpus.shards import Shard, map_array
 from llama_gene.errors import FormatError
 
 IGNORE = -100  # the label that torch's cross-entropy leaves out
@@ -27,7 +28,7 @@ class ShardedSource:
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = list(shards)
         self.lengths = np.concatenate([shard.lengths for shard in shards])
-        self._firsts = np.cumsum([0, *(len(shard.ends) for shard in shards)])
+        self._firsts = np.cumsum([0, *map(len, shards)])
 
     def document(self, index: int) -> NDArray[np.uint32]:
         """The ids of document `index`."""
@@ -77,18 +78,28 @@ class PackedRows:
         }
 
 
+def open_split(corpus: Path, task: str, split: Literal["train", "validation"]) -> Shard:
+    """The documents of one split of a task's shard.
+
+    Raises:
+        FormatError: A file of it is missing or damaged.
+    """
+    chosen = map_array(corpus / SPLITS / f"{task}.{split}", "<u4").astype(np.int64)
+    return Shard(corpus / PARTS / task, chosen=chosen)
+
+
 def open_rows(
     corpus: Path, manifest: Any, block_size: int, num_tokens: int, *, seed: int
 ) -> tuple[PackedRows, dict[str, float]]:
     """The training rows of a built corpus, and how many epochs each source is seen."""
-    by_source: dict[str, list[Shard]] = {}
-    weights: dict[str, float] = {}
-    for task in manifest["plan"]["tasks"]:
-        name = task["source"]["name"]
-        by_source.setdefault(name, []).append(Shard(corpus / "parts" / task["name"], "train"))
-        weights[name] = task["source"]["weight"]
+    # In the order of the plan, whose lists keep it: the keys of the manifest come back sorted.
+    plan = manifest["plan"]
+    by_source: dict[str, list[Shard]] = {source["name"]: [] for source in plan["settings"]["source"]}
+    for task in plan["tasks"]:
+        by_source[task["source"]].append(open_split(corpus, task["name"], "train"))
     sources = [ShardedSource(shards) for shards in by_source.values()]
-    mix = draw_mix([source.lengths for source in sources], list(weights.values()), num_tokens, seed=seed)
+    shares = [manifest["sources"][name]["share"] for name in by_source]
+    mix = draw_mix([source.lengths for source in sources], shares, num_tokens, seed=seed)
     rows = PackedRows(sources, mix, block_size)
     if len(rows) == 0:
         raise FormatError(
@@ -100,15 +111,15 @@ def open_rows(
 def validation_documents(corpus: Path, manifest: Any, kind: str, num_tokens: int) -> list[NDArray[np.uint32]]:
     """Held-out documents of one modality, about `num_tokens` in all, taken in turn from its sources."""
     shards = [
-        Shard(corpus / "parts" / name, "validation")
+        open_split(corpus, name, "validation")
         for name, task in manifest["tasks"].items()
         if task["kind"] == kind and task["validation"]["documents"]
     ]
     documents: list[NDArray[np.uint32]] = []
     total, turn = 0, 0
-    while total < num_tokens and any(turn < len(shard.ends) for shard in shards):
+    while total < num_tokens and any(turn < len(shard) for shard in shards):
         for shard in shards:
-            if turn < len(shard.ends):
+            if turn < len(shard):
                 documents.append(shard.document(turn))
                 total += len(documents[-1])
         turn += 1

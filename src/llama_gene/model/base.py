@@ -81,8 +81,15 @@ def _use_our_progress() -> None:
     logging.set_verbosity_error()
 
 
-def find_base(base: str) -> Path:
+_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja")
+
+
+def find_base(base: str, patterns: tuple[str, ...] = _FILES) -> Path:
     """The local folder of a base: `base` itself if it is a folder, else a snapshot of that hub id.
+
+    Args:
+        base: A folder, or a hub id.
+        patterns: The files wanted of a hub id; a plan needs no weights.
 
     Raises:
         ModelError: It is missing or gated, or the hub cannot be reached; the message says what to do.
@@ -94,10 +101,10 @@ def find_base(base: str) -> Path:
         return folder
     if folder.is_absolute() or base.startswith(".") or base.count("/") != 1:
         raise ModelError(f"no model at {base!r}", hint="give an existing folder, or a hub id such as owner/name")
-    return _download(base)
+    return _download(base, patterns)
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import (
@@ -106,10 +113,9 @@ def _download(hub_id: str) -> Path:
         RepositoryNotFoundError,
     )
 
-    patterns = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
     try:
         with disk_errors(Path(HF_HUB_CACHE)):
-            return Path(snapshot_download(hub_id, allow_patterns=patterns))
+            return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
     except LlamaGeneError:
         raise
     except GatedRepoError:
@@ -147,8 +153,12 @@ def check_causal(folder: Path) -> dict[str, Any]:
     return config
 
 
-def load_model(folder: Path) -> "PreTrainedModel":
+def load_model(folder: Path, **options: Any) -> "PreTrainedModel":
     """Load the weights of a causal language model, in fp32 on the CPU, from safetensors only.
+
+    Args:
+        folder: A Hugging Face model folder.
+        options: More that transformers is told: in which form to keep the weights, and where.
 
     Raises:
         ModelError: No weights, damaged weights, or no causal language model.
@@ -162,7 +172,9 @@ def load_model(folder: Path) -> "PreTrainedModel":
         hint = "only safetensors are read, since other formats can run code; convert the weights first"
         raise ModelError("no *.safetensors in this folder", where=folder, hint=hint)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", use_safetensors=True)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="float32", use_safetensors=True, **options
+        )
     except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"the weights cannot be loaded ({first})", where=folder) from None

@@ -79,5 +79,5 @@ def extend_base(
             problem = f"its tokenizer has {extension.first_new:,} tokens and its model {rows:,} rows: they do not fit"
             hint = "give a folder in which the tokenizer and the weights belong together"
             raise ModelError(problem, where=folder, hint=hint)
-        grow(model, tokenizer, extension.first_new, settings.rows, seed=seed)
+        grow(model, tokenizer, extension.first_new, settings.rows, seed=seed, noise=settings.row_noise)
         save_folder(model, grown, output, {"base": settings.base})

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 Initialisation = Literal["subword", "mean", "random"]
 
 ROWS_MULTIPLE = 64  # the rows are rounded up to this: matrix kernels are fastest on such sizes
-_NOISE = 0.1  # of the base rows' standard deviation: enough that no two new rows are equal, small beside what they mean
+
+# Of the base rows' standard deviation: enough that no two new rows are equal, small beside what they mean.
+NOISE = 0.1
 
 
 def num_rows(tokenizer: GeneTokenizer) -> int:
@@ -21,7 +23,13 @@ def num_rows(tokenizer: GeneTokenizer) -> int:
 
 
 def grow(
-    model: "PreTrainedModel", tokenizer: GeneTokenizer, num_base: int, start: Initialisation, *, seed: int
+    model: "PreTrainedModel",
+    tokenizer: GeneTokenizer,
+    num_base: int,
+    start: Initialisation,
+    *,
+    seed: int,
+    noise: float = NOISE,
 ) -> None:
     """Grow `model` in place and start its new rows; the base's rows keep their values.
 
@@ -32,8 +40,10 @@ def grow(
         tokenizer: The extended tokenizer.
         num_base: Tokens of the base's tokenizer; rows from here on are new.
         start: ``subword``: the mean over the base pieces that spell the new piece; ``mean``: over all base rows;
-            ``random``: as the model starts its own.
+            ``random``: as far apart as the base's rows.
         seed: Decides the noise.
+        noise: On rows that start as a mean, in standard deviations of the base's rows. Without it, rows with
+            equal means would stay equal for as long as they are used alike.
     """
     import torch
 
@@ -44,7 +54,7 @@ def grow(
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for matrix in matrices:
-            _start_rows(matrix, tokenizer, num_base, start, generator)
+            _start_rows(matrix, tokenizer, num_base, start, noise, generator)
     model.config.eos_token_id = tokenizer.eos_id
     model.config.pad_token_id = tokenizer.pad_id
     if model.generation_config is not None:
@@ -57,22 +67,23 @@ def _start_rows(
     tokenizer: GeneTokenizer,
     num_base: int,
     start: Initialisation,
+    noise: float,
     generator: "torch.Generator",
 ) -> None:
+    """Start the rows from `num_base` on, those that pad the matrix too: they are in the sum of every prediction."""
     import torch
 
     base = matrix[:num_base].float()
-    spread = base.std(dim=0)
-    new = base.mean(dim=0).expand(len(matrix) - num_base, -1).clone()
+    new = torch.zeros(len(matrix) - num_base, matrix.shape[1])
+    scale: torch.Tensor | float
     if start == "random":
-        new = torch.zeros_like(new)
-        noise = float(base.std())
+        scale = float(base.std())
     else:
-        noise = _NOISE
-        if start == "subword":
-            for row in range(num_base, tokenizer.num_tokens):
-                if pieces := tokenizer.base_spelling(row, num_base):
-                    new[row - num_base] = base[pieces].mean(dim=0)
-    scale = noise if start == "random" else noise * spread
+        scale = noise * base.std(dim=0)
+        new += base.mean(dim=0)
+    if start == "subword":
+        for row in range(num_base, tokenizer.num_tokens):
+            if pieces := tokenizer.base_spelling(row, num_base):
+                new[row - num_base] = base[pieces].mean(dim=0)
     new += torch.randn(new.shape, generator=generator) * scale
     matrix[num_base:] = new.to(matrix.dtype)

@@ -1,13 +1,16 @@
 """Model folders: a stock Hugging Face folder and our record ``llama_gene.json``, saved whole and checked on load."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import llama_gene
+from llama_gene.config import TrainingSettings
 from llama_gene.errors import ModelError
 from llama_gene.files import atomic_folder, read_json, write_json
 from llama_gene.model.base import load_model
+from llama_gene.model.four_bit import load_four_bit
 from llama_gene.tokenizer import GeneTokenizer
 
 if TYPE_CHECKING:
@@ -44,8 +47,25 @@ def save_folder(
         write_json(draft / RECORD, {"version": llama_gene.__version__, "tokenizer": tokenizer.fingerprint, **record})
 
 
-def load_folder(folder: Path) -> tuple["PreTrainedModel", GeneTokenizer, dict[str, Any]]:
+def load_base(folder: Path, settings: TrainingSettings) -> tuple["PreTrainedModel", GeneTokenizer, dict[str, Any]]:
+    """Load what `save_folder` saved, as a training wants its base: whole, or in four bits.
+
+    Raises:
+        SettingsError: Four bits are asked for, and this machine lacks what they need.
+        ModelError: As for `load_folder`.
+    """
+    adapters = settings.adapters
+    return load_folder(folder, load_four_bit if adapters and adapters.load_in_4bit else load_model)
+
+
+def load_folder(
+    folder: Path, load: Callable[[Path], "PreTrainedModel"] = load_model
+) -> tuple["PreTrainedModel", GeneTokenizer, dict[str, Any]]:
     """Load what `save_folder` saved.
+
+    Args:
+        folder: The model folder.
+        load: How its weights are loaded.
 
     Raises:
         ModelError: It is no model folder of ours, or its tokenizer was changed since.
@@ -60,7 +80,7 @@ def load_folder(folder: Path) -> tuple["PreTrainedModel", GeneTokenizer, dict[st
     if record.get("tokenizer") != tokenizer.fingerprint:
         hint = "restore its tokenizer.json, or make the model again"
         raise ModelError("the tokenizer is not the one that this model was made with", where=folder, hint=hint)
-    model = load_model(folder)
+    model = load(folder)
     _check_rows(model, tokenizer, folder)
     return model, tokenizer, record
 

@@ -1,36 +1,57 @@
-"""Low-rank adaptation through PEFT."""
+"""What trains: everything, or low-rank adapters through PEFT with none, some or all rows of embedding and head."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from llama_gene.config import LoraSettings
+from llama_gene.config import LoraSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
 
-def add_lora(model: "PreTrainedModel", settings: LoraSettings) -> "PeftModel":
-    """Wrap `model` so that adapters on all its linear projections train, and its rows too where that is asked for.
+def adapt(model: "PreTrainedModel", settings: TrainingSettings, first_new: int, *, seed: int = 0) -> Any:
+    """Make `model` train what `settings.train` says.
 
-    Tied rows stay tied: PEFT's ``modules_to_save`` alone would copy them apart.
+    Args:
+        model: The whole model; its modules are replaced in place.
+        settings: What trains, and how adapters are made.
+        first_new: The first row that the model's text base did not have.
+        seed: Decides how adapters start.
+
+    Returns:
+        `model` where everything trains, else a PeftModel around it.
+
+    Raises:
+        ModelError: Only new rows are to train, and this architecture's rows cannot be split.
     """
+    if settings.adapters is None:
+        return model
+    from transformers import set_seed
+
+    from llama_gene.model.rows import row_parameters, split_rows
+
+    set_seed(seed)
+    adapted = add_lora(model, settings.adapters)
+    # Not by PEFT's modules_to_save: it keeps a second copy of both matrices, and unties tied ones.
+    if settings.train == "lora+embeddings":
+        for rows in row_parameters(model):
+            rows.requires_grad_(True)
+    elif settings.train == "lora+new-rows":
+        split_rows(model, first_new)
+    return adapted
+
+
+def add_lora(model: "PreTrainedModel", settings: LoraSettings) -> "PeftModel":
+    """Wrap `model` with adapters on all its linear projections but the head; everything else is frozen."""
     from peft import LoraConfig, get_peft_model
 
-    rows: list[str] = []
-    tied = bool(model.config.tie_word_embeddings)
-    if settings.embeddings == "train":
-        names = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
-        rows = [names[id(model.get_input_embeddings())]]
-        if not tied:
-            rows.append(names[id(model.get_output_embeddings())])
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         use_rslora=settings.rslora,
+        use_dora=settings.dora,
         target_modules="all-linear",
-        modules_to_save=rows or None,
-        ensure_weight_tying=tied and bool(rows),
     )
     return get_peft_model(model, config)

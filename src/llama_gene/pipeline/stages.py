@@ -3,21 +3,27 @@
 Heavy modules are imported where a stage needs them, so that a dry run starts at once.
 """
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llama_gene
 from llama_gene.config import Recipe, find_files
-from llama_gene.errors import TaskError
+from llama_gene.errors import FormatError, SettingsError, TaskError
 from llama_gene.files import atomic_folder, write_text
 from llama_gene.sequences.alphabet import Kind
 from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.registry import load_task
 from llama_gene.tasks.rows import LoadedRows, load_rows
 from llama_gene.tasks.task import Task
+
+if TYPE_CHECKING:
+    from llama_gene.corpus.contamination import HeldOutFile
+    from llama_gene.corpus.plan import Plan
 
 _SEQUENCE_KINDS: tuple[Kind, ...] = ("dna", "protein")
 
@@ -46,6 +52,23 @@ class Stage:
 def stages_of(recipe: Recipe) -> list[Stage]:
     """The stages that `recipe` asks for, in order."""
     return _Stages(recipe).listed()
+
+
+def plan_corpus(recipe: Recipe) -> "Plan":
+    """Freeze the plan of the recipe's corpus in the run's folder; the stages before it must be done.
+
+    Raises:
+        SettingsError: The recipe has no corpus to train on.
+        LlamaGeneError: The corpus cannot be planned; see `corpus.plan.freeze`.
+    """
+    from llama_gene.corpus.plan import freeze, load_tokenizer
+
+    if recipe.corpus is None:
+        raise SettingsError("the recipe has no [corpus]", hint="add one, with a [[corpus.source]] for each source")
+    tokenizer = load_tokenizer(recipe.folder / "base")
+    held_out = _Stages(recipe).held_out_files()
+    corpus = recipe.folder / "corpus"
+    return freeze(recipe.corpus, recipe.data_root, tokenizer, corpus, seed=recipe.seed, held_out=held_out)
 
 
 class _Stages:
@@ -165,20 +188,41 @@ class _Stages:
                     yield from read_texts(path, field=source.text_field)
 
     def _corpus_files(self) -> list[Path]:
-        from llama_gene.corpus.build import plan_tasks
+        from llama_gene.corpus.plan import find_tasks
 
         assert self.recipe.corpus is not None
-        return [task.path for task in plan_tasks(self.recipe.corpus, self.recipe.data_root)]
+        settings, root = self.recipe.corpus, self.recipe.data_root
+        files = [path for _, path in find_tasks(settings, root)]
+        if settings.decontaminate:
+            files += find_files([*settings.decontaminate.dna, *settings.decontaminate.protein], root)
+            files += [file.path for file in self.held_out_files()] + self._task_files()
+        return files
 
     def _corpus(self, _: Path) -> None:
         from llama_gene.corpus.build import build_corpus
-        from llama_gene.tokenizer import GeneTokenizer
+        from llama_gene.corpus.summary import warnings_of
 
         assert self.recipe.corpus is not None
-        tokenizer = GeneTokenizer.load(self.folder / "base")
-        build_corpus(
-            self.recipe.corpus, self.recipe.data_root, tokenizer, self.folder / "corpus", seed=self.recipe.seed
-        )
+        assert self.recipe.pretrain is not None
+        manifest = build_corpus(plan_corpus(self.recipe), self.recipe.corpus)
+        for warning in warnings_of(manifest, self.recipe.pretrain.tokens):
+            print(f"  warning: {warning}", file=sys.stderr)
+
+    def held_out_files(self) -> list["HeldOutFile"]:
+        """The dev and test rows of the recipe's tasks, which the corpus must not hold if it asks for that."""
+        from llama_gene.corpus.contamination import HeldOutFile
+
+        if not (self.recipe.corpus and self.recipe.corpus.decontaminate and self.recipe.corpus.decontaminate.tasks):
+            return []
+        files = []
+        for task in self._tasks():
+            paths = [find_split(task, self.recipe.data_root, "dev")]
+            with suppress(FormatError):  # tests are often kept elsewhere
+                paths.append(find_split(task, self.recipe.data_root, "test"))
+            for kind in _SEQUENCE_KINDS:
+                columns = tuple(part.column for part in task.inputs if part.kind == kind)
+                files += [HeldOutFile(path, kind, columns) for path in paths if columns]
+        return files
 
     def _pretrain(self, work: Path) -> None:
         from llama_gene.pretrain import pretrain

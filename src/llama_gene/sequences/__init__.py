@@ -5,8 +5,9 @@ Read this folder in this order:
 - `alphabet`: the letters of DNA and protein, and what happens to others;
 - `record`: one named sequence, the only thing later stages see;
 - `compression`: open a plain or compressed file, or standard input;
-- `formats`, `table`: what stands in FASTA, FASTQ, GenBank; in CSV, TSV, JSONL;
-- `read`: all of them behind one `read_records`; `text`: plain language.
+- `formats`, `uniprot`, `table`: what stands in FASTA, FASTQ, GenBank; in UniProt flat files; in CSV, TSV, JSONL;
+- `read`: all of them behind one `read_records`; `text`, `papers`: plain language;
+- `sections`: one large file for many readers; `kmers`: sequences as sets of numbers.
 
 >>> DNA.clean("acguNN")
 'ACGTNN'

@@ -13,6 +13,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
@@ -27,6 +28,21 @@ _NUM_MAGIC = max(map(len, _MAGIC))
 _BUFFER = 1 << 20
 # A kilobyte of zstd can unpack to 32 MB at most, and its decoder takes no limit: so it is fed by the kilobyte.
 _ZSTD_INPUT = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a plain file that holds whole records, so that several processes can read one file.
+
+    Args:
+        start: Its first byte, from 0.
+        stop: The byte after its last.
+        lines: How many lines stand before it.
+    """
+
+    start: int
+    stop: int
+    lines: int
 
 
 def display_name(path: str | Path) -> str:
@@ -50,12 +66,22 @@ def data_suffix(path: str | Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def is_compressed(head: bytes) -> bool:
+    """Whether a file with these first bytes has to be unpacked.
+
+    >>> is_compressed(b"BZh91AY"), is_compressed(b">chr1")
+    (True, False)
+    """
+    return head.startswith((*_MAGIC, b"PK\x03\x04"))
+
+
 @contextmanager
-def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
+def open_bytes(path: str | Path, section: Section | None = None) -> Iterator[io.BufferedReader]:
     """Open `path` and unpack it while it is read; memory stays bounded.
 
     Args:
         path: A file that is plain, gz, bz2, xz or zst (also many members in a row); ``"-"`` is standard input.
+        section: Read no more than this part of a plain file.
 
     Yields:
         A buffered reader of the unpacked bytes; ``peek`` gives the start of the data.
@@ -66,6 +92,9 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
     name = display_name(path)
     with ExitStack() as stack:
         source = _open_source(path, stack)
+        if section is not None:
+            source.seek(section.start)
+            source = cast(BinaryIO, _buffered(_Limited(source, section.stop - section.start)))
         head = source.read(_NUM_MAGIC)
         if not head:
             raise FormatError("the file is empty", where=name, hint="give a file with something in it")
@@ -176,6 +205,24 @@ class _Joined(io.RawIOBase):
         view = memoryview(buffer)
         data = self._head[: len(view)] or self._source.read(len(view))
         self._head = self._head[len(data) :]
+        view[: len(data)] = data
+        return len(data)
+
+
+class _Limited(io.RawIOBase):
+    """The next `length` bytes of a stream."""
+
+    def __init__(self, source: BinaryIO, length: int) -> None:
+        self._source = source
+        self._left = length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        data = self._source.read(min(len(view), self._left))
+        self._left -= len(data)
         view[: len(data)] = data
         return len(data)
 

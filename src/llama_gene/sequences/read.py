@@ -1,16 +1,19 @@
 """Read sequences from any file: the format is found, every record is cleaned, and bad ones are refused or set aside."""
 
 import io
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from llama_gene.errors import FormatError, LlamaGeneError, SequenceError, SettingsError
 from llama_gene.sequences.alphabet import ALPHABETS, Alphabet, Kind, Policy
-from llama_gene.sequences.compression import data_suffix, display_name, open_bytes
+from llama_gene.sequences.compression import Section, data_suffix, display_name, open_bytes
 from llama_gene.sequences.formats import Draft, read_fasta, read_fastq, read_genbank
 from llama_gene.sequences.record import Record
 from llama_gene.sequences.table import JSONL_SUFFIXES, TABLE_SUFFIXES, Row, require_columns, scan_rows
+from llama_gene.sequences.uniprot import is_uniprot, read_uniprot
 
 _FASTA_SUFFIXES = {".fa", ".fasta", ".fna", ".faa", ".ffn", ".frn", ".fas", ".fsa"}
 _FASTQ_SUFFIXES = {".fq", ".fastq"}
@@ -19,7 +22,7 @@ _SEQUENCE_COLUMNS = ("sequence", "seq")
 _ID_COLUMNS = ("id", "seq_id", "name")
 
 # Where the table of formats meets a file that is none of them.
-_KNOWN = "known: FASTA, FASTQ, GenBank, CSV, TSV and JSONL, plain or gz, bz2, xz, zst"
+_KNOWN = "known: FASTA, FASTQ, GenBank, UniProt, CSV, TSV and JSONL, plain or gz, bz2, xz, zst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,18 @@ def read_records(
     *,
     policy: Policy = "refuse",
     column: str | None = None,
+    section: Section | None = None,
     on_reject: Callable[[Reject], None] | None = None,
 ) -> Iterator[Record]:
     """Read the records of a file one at a time, cleaned; memory is bounded by the longest record.
 
     Args:
-        path: FASTA, FASTQ, GenBank, CSV, TSV or JSONL, plain or gz, bz2, xz, zst; ``"-"`` is standard input. The format
-            is found by content first, then by name.
+        path: FASTA, FASTQ, GenBank, a UniProt flat file, CSV, TSV or JSONL, plain or gz, bz2, xz, zst; ``"-"`` is
+            standard input. The format is found by content first, then by name.
         kind: What the letters are; nothing is guessed.
         policy: What letters outside the alphabet get, see `Alphabet.clean`.
         column: The column of a table that holds the sequence; without it ``sequence`` or ``seq``.
+        section: Only this part of the file, see `find_sections`.
         on_reject: Called with each bad record, and reading goes on. Without it a bad record raises, whatever the
             policy: nothing is left out silently.
 
@@ -65,8 +70,9 @@ def read_records(
         raise SettingsError(f"unknown kind {kind!r}", hint=f"known: {', '.join(ALPHABETS)}")
     alphabet = ALPHABETS[kind]
     name = display_name(path)
+    lines_before = section.lines if section else 0
     empty = True
-    with open_bytes(path) as stream:
+    with open_bytes(path, section) as stream, at_line(lines_before):
         for draft in _read_drafts(stream, name, data_suffix(path), column):
             empty = False
             try:
@@ -74,13 +80,26 @@ def read_records(
             except (SequenceError, FormatError) as error:
                 if on_reject is None:
                     raise
-                on_reject(Reject(draft.id, f"{name}:{draft.line}", error.problem))
+                on_reject(Reject(draft.id, f"{name}:{draft.line + lines_before}", error.problem))
             else:
                 yield record
                 # Not held while the next one is read: a record may be a chromosome.
                 del record
     if empty:
         raise FormatError("no records", where=name, hint=_KNOWN)
+
+
+@contextmanager
+def at_line(lines_before: int) -> Iterator[None]:
+    """Errors that say a line of a section say the line of the file, which has `lines_before` more."""
+    try:
+        yield
+    except LlamaGeneError as error:
+        found = re.search(r"^(.*):(\d+)$", error.where or "") if lines_before else None
+        if found is None:
+            raise
+        where = f"{found[1]}:{int(found[2]) + lines_before}"
+        raise type(error)(error.problem, where=where, hint=error.hint) from None
 
 
 def _admit(draft: Draft, alphabet: Alphabet, policy: Policy, name: str) -> Record:
@@ -105,6 +124,8 @@ def _read_drafts(stream: io.BufferedReader, name: str, suffix: str, column: str 
         return read_fasta(stream, name)
     if start.startswith(b"@"):
         return read_fastq(stream, name)
+    if is_uniprot(start):
+        return read_uniprot(stream, name)
     # Releases of GenBank begin with a page of prose.
     if start.startswith(b"LOCUS ") or b"\nLOCUS " in start:
         return read_genbank(stream, name)

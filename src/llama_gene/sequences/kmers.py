@@ -1,0 +1,130 @@
+"""K-mers as numbers: what leakage, decontamination and the baselines count with.
+
+A k-mer is a number in base 4 or 20, its first letter the most significant digit, the letters numbered as in
+`Alphabet.letters`. All of it is vectorised; a sequence of n letters takes about 16 n bytes for a moment.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from llama_gene.errors import SequenceError, SettingsError
+from llama_gene.sequences.alphabet import DNA, Alphabet
+
+_OTHER = 255
+_MAX_COUNTS = 4**13
+_BLOCK = 1 << 16
+
+
+def kmer_codes(sequence: str, k: int, alphabet: Alphabet) -> npt.NDArray[np.uint64]:
+    """The number of each k-mer, from left to right.
+
+    Args:
+        sequence: A canonical sequence of n letters.
+        k: The length of a k-mer: at most 32 for DNA and 14 for protein, so that it fits into 64 bits.
+        alphabet: `DNA` or `PROTEIN`.
+
+    Returns:
+        uint64, at most n - k + 1 long: positions whose k-mer has an ambiguous letter in it are left out.
+
+    Raises:
+        SettingsError: If `k` is below 1 or too large.
+
+    >>> kmer_codes("ACGNAA", 2, DNA)
+    array([1, 6, 0], dtype=uint64)
+    """
+    return placed_kmer_codes(sequence, k, alphabet)[1]
+
+
+def canonical_kmer_codes(sequence: str, k: int) -> npt.NDArray[np.uint64]:
+    """Like `kmer_codes` for DNA, the same for either strand: the smaller of a k-mer and its reverse complement.
+
+    >>> canonical_kmer_codes("ACCT", 3), canonical_kmer_codes("AGGT", 3)
+    (array([ 5, 10], dtype=uint64), array([10,  5], dtype=uint64))
+    """
+    return placed_kmer_codes(sequence, k, DNA, either_strand=True)[1]
+
+
+def placed_kmer_codes(
+    sequence: str, k: int, alphabet: Alphabet, *, either_strand: bool = False
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """`kmer_codes`, or `canonical_kmer_codes`, each with the place of its first letter.
+
+    >>> placed_kmer_codes("ACGNAA", 2, DNA)
+    (array([0, 1, 4]), array([1, 6, 0], dtype=uint64))
+    """
+    base = len(alphabet.letters)
+    places, codes = [], []
+    for start, digits in _blocks(_digits(sequence, k, alphabet), k):
+        found = _codes(digits, k, base)
+        if either_strand:
+            # The digits of A, C, G, T are 0 to 3, so 3 - digit is the complement; what wraps round is not whole anyhow.
+            found = np.minimum(found, _codes((3 - digits)[::-1], k, base)[::-1])
+        whole = np.flatnonzero(_whole(digits, k))
+        places.append(whole + start)
+        codes.append(found[whole])
+    return np.concatenate(places), np.concatenate(codes)
+
+
+def count_vector(sequence: str, k: int, alphabet: Alphabet) -> npt.NDArray[np.int64]:
+    """How often each k-mer stands in a canonical sequence.
+
+    Returns:
+        int64[4**k] for DNA, int64[20**k] for protein, in the order of `kmer_codes`.
+
+    Raises:
+        SettingsError: If `k` is below 1, or so large that the vector would hold more than 67 million counts.
+
+    >>> count_vector("ACA", 1, DNA)
+    array([2, 1, 0, 0])
+    """
+    size = len(alphabet.letters) ** max(k, 1)
+    if size > _MAX_COUNTS:
+        raise SettingsError(f"k = {k} makes a vector of {size:,} counts", hint="take a smaller k, or kmer_codes")
+    return np.bincount(kmer_codes(sequence, k, alphabet).astype(np.int64), minlength=size)
+
+
+def _digits(sequence: str, k: int, alphabet: Alphabet) -> npt.NDArray[np.uint8]:
+    """uint8[n]: the number of each letter, 255 for an ambiguous one."""
+    base = len(alphabet.letters)
+    if k < 1 or base**k > 2**64:
+        limit = next(width for width in range(1, 65) if base ** (width + 1) > 2**64)
+        raise SettingsError(f"k = {k} for {alphabet.kind} k-mers", hint=f"take k from 1 to {limit}")
+    if not sequence.isascii():
+        odd = sorted(alphabet.odd_letters(sequence))
+        raise SequenceError(f"letters outside the {alphabet.kind} alphabet: {odd}", hint="clean the sequence first")
+    numbers = np.full(256, _OTHER, dtype=np.uint8)
+    numbers[np.frombuffer(alphabet.letters.encode(), dtype=np.uint8)] = np.arange(base)
+    return numbers[np.frombuffer(sequence.encode(), dtype=np.uint8)]
+
+
+def _blocks(digits: npt.NDArray[np.uint8], k: int) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Pieces of uint8[n] that overlap by k - 1, at least one, each with its start; small enough to stay in cache."""
+    for start in range(0, max(len(digits) - k + 1, 1), _BLOCK):
+        yield start, digits[start : start + _BLOCK + k - 1]
+
+
+def _whole(digits: npt.NDArray[np.uint8], k: int) -> npt.NDArray[np.bool_]:
+    """bool[n - k + 1]: whether the k-mer at each position has no ambiguous letter."""
+    if len(digits) < k:
+        return np.zeros(0, dtype=np.bool_)
+    before = np.concatenate([[0], np.cumsum(digits == _OTHER)])
+    whole: npt.NDArray[np.bool_] = before[k:] == before[:-k]
+    return whole
+
+
+def _codes(digits: npt.NDArray[np.uint8], k: int, base: int) -> npt.NDArray[np.uint64]:
+    """uint64[n - k + 1]: the code of every window; meaningless where an ambiguous letter is in it."""
+    if len(digits) < k:
+        return np.zeros(0, dtype=np.uint64)
+    letters = digits.astype(np.uint64)
+    codes, width = letters, 1
+    # By doubling: two neighbouring windows of w letters make one of 2 w, so k = 16 takes four steps and not fifteen.
+    for bit in f"{k:b}"[1:]:
+        codes = codes[:-width] * np.uint64(base**width) + codes[width:]
+        width *= 2
+        if bit == "1":
+            codes = codes[:-1] * np.uint64(base) + letters[width:]
+            width += 1
+    return codes

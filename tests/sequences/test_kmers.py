@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llama_gene.errors import SequenceError, SettingsError
+from llama_gene.sequences import kmers
+from llama_gene.sequences.alphabet import ALPHABETS, DNA, PROTEIN, reverse_complement
+from llama_gene.sequences.kmers import canonical_kmer_codes, count_vector, kmer_codes
+
+
+@pytest.mark.parametrize(("k", "alphabet", "limit"), [(0, DNA, 32), (33, DNA, 32), (15, PROTEIN, 14)])
+def test_invalid_k_raises(k, alphabet, limit):
+    with pytest.raises(SettingsError, match=f"k = {k} .*\\s+take k from 1 to {limit}"):
+        kmer_codes("ACGT", k, alphabet)
+
+
+def test_too_long_vectors_and_foreign_letters_raise():
+    with pytest.raises(SettingsError, match="smaller k"):
+        count_vector("ACGT", 14, DNA)
+    with pytest.raises(SequenceError, match="ß"):
+        kmer_codes("ACßG", 2, DNA)
+
+
+def test_literal():
+    assert kmer_codes("ACGNAA", 2, DNA).tolist() == [1, 6, 0]
+    assert kmer_codes("T" * 32, 32, DNA).tolist() == [2**64 - 1]
+    assert kmer_codes("Y" * 14, 14, PROTEIN).tolist() == [20**14 - 1]
+    assert kmer_codes("ACG", 4, DNA).tolist() == []
+    assert kmer_codes("", 1, DNA).dtype == np.uint64
+    assert count_vector("ACANNT", 1, DNA).tolist() == [2, 1, 0, 1]
+    assert count_vector("", 2, PROTEIN).shape == (400,)
+
+
+def naive(sequence, k, letters):
+    windows = [sequence[start : start + k] for start in range(len(sequence) - k + 1)]
+    whole = [window for window in windows if set(window) <= set(letters)]
+    return [sum(letters.index(letter) * len(letters) ** (k - 1 - i) for i, letter in enumerate(w)) for w in whole]
+
+
+@given(st.data(), st.sampled_from(["dna", "protein"]), st.integers(1, 14), st.integers(1, 9))
+def test_codes_are_those_of_a_plain_loop(data, kind, k, block):
+    alphabet = ALPHABETS[kind]
+    sequence = data.draw(st.text(alphabet=alphabet.letters + alphabet.unknown, max_size=40))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kmers, "_BLOCK", block)
+        assert kmer_codes(sequence, k, alphabet).tolist() == naive(sequence, k, alphabet.letters)
+
+
+@given(st.text(alphabet="ACGTN", max_size=60), st.integers(1, 32))
+def test_either_strand_has_the_same_canonical_codes(dna, k):
+    codes = canonical_kmer_codes(dna, k)
+    assert codes.tolist() == canonical_kmer_codes(reverse_complement(dna), k)[::-1].tolist()
+    both = zip(kmer_codes(dna, k, DNA), kmer_codes(reverse_complement(dna), k, DNA)[::-1], strict=True)
+    assert codes.tolist() == [min(pair) for pair in both]
