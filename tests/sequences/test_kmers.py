@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from llama_gene.errors import SequenceError, SettingsError
 from llama_gene.sequences import kmers
 from llama_gene.sequences.alphabet import ALPHABETS, DNA, PROTEIN, reverse_complement
-from llama_gene.sequences.kmers import canonical_kmer_codes, count_vector, kmer_codes
+from llama_gene.sequences.kmers import canonical_kmer_codes, kmer_codes
 
 
 @pytest.mark.parametrize(("k", "alphabet", "limit"), [(0, DNA, 32), (33, DNA, 32), (15, PROTEIN, 14)])
@@ -15,9 +15,7 @@ def test_invalid_k_raises(k, alphabet, limit):
         kmer_codes("ACGT", k, alphabet)
 
 
-def test_too_long_vectors_and_foreign_letters_raise():
-    with pytest.raises(SettingsError, match="smaller k"):
-        count_vector("ACGT", 14, DNA)
+def test_foreign_letters_raise():
     with pytest.raises(SequenceError, match="ß"):
         kmer_codes("ACßG", 2, DNA)
 
@@ -28,8 +26,6 @@ def test_literal():
     assert kmer_codes("Y" * 14, 14, PROTEIN).tolist() == [20**14 - 1]
     assert kmer_codes("ACG", 4, DNA).tolist() == []
     assert kmer_codes("", 1, DNA).dtype == np.uint64
-    assert count_vector("ACANNT", 1, DNA).tolist() == [2, 1, 0, 1]
-    assert count_vector("", 2, PROTEIN).shape == (400,)
 
 
 def naive(sequence, k, letters):

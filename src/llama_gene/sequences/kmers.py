@@ -1,4 +1,4 @@
-"""K-mers as numbers: what leakage, decontamination and the baselines count with.
+"""K-mers as numbers: what decontamination compares.
 
 A k-mer is a number in base 4 or 20, its first letter the most significant digit, the letters numbered as in
 `Alphabet.letters`. All of it is vectorised; a sequence of n letters takes about 16 n bytes for a moment.
@@ -13,7 +13,6 @@ from llama_gene.errors import SequenceError, SettingsError
 from llama_gene.sequences.alphabet import DNA, Alphabet
 
 _OTHER = 255
-_MAX_COUNTS = 4**13
 _BLOCK = 1 << 16
 
 
@@ -65,24 +64,6 @@ def placed_kmer_codes(
         places.append(whole + start)
         codes.append(found[whole])
     return np.concatenate(places), np.concatenate(codes)
-
-
-def count_vector(sequence: str, k: int, alphabet: Alphabet) -> npt.NDArray[np.int64]:
-    """How often each k-mer stands in a canonical sequence.
-
-    Returns:
-        int64[4**k] for DNA, int64[20**k] for protein, in the order of `kmer_codes`.
-
-    Raises:
-        SettingsError: If `k` is below 1, or so large that the vector would hold more than 67 million counts.
-
-    >>> count_vector("ACA", 1, DNA)
-    array([2, 1, 0, 0])
-    """
-    size = len(alphabet.letters) ** max(k, 1)
-    if size > _MAX_COUNTS:
-        raise SettingsError(f"k = {k} makes a vector of {size:,} counts", hint="take a smaller k, or kmer_codes")
-    return np.bincount(kmer_codes(sequence, k, alphabet).astype(np.int64), minlength=size)
 
 
 def _digits(sequence: str, k: int, alphabet: Alphabet) -> npt.NDArray[np.uint8]:
