@@ -172,15 +172,14 @@ class Pieces {
   bool joins_before(Id left, Id right, uint32_t begin, uint32_t limit) const {
     for (;;) {
       if (made_of(left, right) < limit) return true;  // kNoPiece is never below it
-      if (left > right) {
-        if (left < begin) return false;
-        limit = left;
-        left = parts_[left].right;
-      } else {
-        if (right < begin) return false;
-        limit = uint32_t{right} + 1;
-        right = parts_[right].left;
-      }
+      // No branch here: which of the two is younger cannot be foreseen.
+      const bool is_left = left > right;
+      const Id younger = is_left ? left : right;
+      if (younger < begin) return false;
+      limit = uint32_t{younger} + !is_left;
+      const Merge parts = parts_[younger];
+      left = is_left ? parts.right : left;
+      right = is_left ? right : parts.left;
     }
   }
 

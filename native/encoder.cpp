@@ -12,8 +12,9 @@ constexpr size_t kPart = 1 << 18, kOverlap = 1 << 12;
 // Short ones are encoded in groups of about this many letters.
 constexpr size_t kGroup = 1 << 16;
 // Pieces of the first level. More make the second level shorter, and the tables of the first one slower.
-constexpr size_t kMaxFirst = 512;
-constexpr unsigned kKeyBits = 12;
+constexpr size_t kMaxFirst = 640;
+// A key is made of so many letters, as far as they fit into so many bits.
+constexpr unsigned kKeyLetters = 6, kKeyBits = 15;
 // Letters of all pieces together. Thirty thousand pieces of DNA have 0.2 million; this bounds what a made-up table takes.
 constexpr uint64_t kMaxSpelled = 1 << 24;
 
@@ -98,10 +99,8 @@ void Encoder::build_first_level() {
   }
 
   while (size_t{1} << letter_bits_ < num_used) ++letter_bits_;
-  key_letters_ = kKeyBits / letter_bits_;
+  key_letters_ = std::min(kKeyLetters, kKeyBits / letter_bits_);
   by_key_.resize(size_t{1} << (key_letters_ * letter_bits_));
-  const uint32_t stops = uint32_t(first_nodes_.size());  // a node for each piece that the key does not go on from
-  for (Id piece = 0; piece < num_first_; ++piece) first_nodes_.push_back({piece, false});
   for (size_t key = 0; key < by_key_.size(); ++key) {
     uint32_t node = 0;
     unsigned at = 0;
@@ -111,7 +110,7 @@ void Encoder::build_first_level() {
       if (!below) break;
       node = below;
     }
-    by_key_[key] = at == key_letters_ || node == 0 ? node : stops + first_nodes_[node].piece;
+    by_key_[key] = {first_nodes_[node].piece, at == key_letters_ && first_nodes_[node].goes_on};
   }
 
   row_ = (size_t{num_first_} + 63) / 64;
@@ -172,6 +171,7 @@ void Encoder::build_second_level() {
 struct Encoder::Scratch {
   std::vector<uint8_t> codes, letters, dead;
   std::vector<uint16_t> keys;
+  std::vector<Node> starts;
   std::vector<Id> first, twos;
 };
 
@@ -210,8 +210,8 @@ void Encoder::write_keys(const uint8_t* letters, size_t length, uint16_t* keys) 
   size_t at = 0;
   if (key_letters_ == 6 && letter_bits_ == 2) {
     for (; at + 6 <= length; ++at) keys[at] = key_of<6, 2>(letters + at);
-  } else if (key_letters_ == 2 && letter_bits_ == 5) {
-    for (; at + 2 <= length; ++at) keys[at] = key_of<2, 5>(letters + at);
+  } else if (key_letters_ == 3 && letter_bits_ == 5) {
+    for (; at + 3 <= length; ++at) keys[at] = key_of<3, 5>(letters + at);
   }
   for (; at < length; ++at) {
     unsigned key = 0;
@@ -226,17 +226,24 @@ void Encoder::write_keys(const uint8_t* letters, size_t length, uint16_t* keys) 
 void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch, std::vector<Id>& ids) const {
   scratch.keys.resize(length);
   write_keys(letters, length, scratch.keys.data());
+  // All at once, since these do not wait for each other.
+  scratch.starts.resize(length);
+  Node* const starts = scratch.starts.data();
+  for (size_t at = 0; at < length; ++at) starts[at] = by_key_[scratch.keys[at]];
+  // Beyond the end there is nothing.
+  for (size_t at = length - std::min<size_t>(length, key_letters_); at < length; ++at) {
+    while (at + first_[starts[at].piece].span > length) starts[at].piece = first_[starts[at].piece].shorter;
+  }
   const size_t num_used = letters_.size();
   const auto longest_first = [&](size_t at) {
-    uint32_t node = by_key_[scratch.keys[at]];
-    for (size_t next = at + key_letters_; first_nodes_[node].goes_on && next < length; ++next) {
+    if (!starts[at].goes_on) return starts[at].piece;
+    uint32_t node = 0;
+    for (size_t next = at; next < length; ++next) {
       const uint32_t below = first_children_[node * num_used + letters[next]];
       if (!below) break;
       node = below;
     }
-    Id piece = first_nodes_[node].piece;
-    while (at + first_[piece].span > length) piece = first_[piece].shorter;
-    return piece;
+    return first_nodes_[node].piece;
   };
   const size_t before = ids.size();
   const bool one_level = num_first_ == pieces_.size();
@@ -276,28 +283,7 @@ void Encoder::encode_run(const uint8_t* letters, size_t length, Scratch& scratch
   ids.resize(before + num_second);
 }
 
-// Appends the pieces of some letters, given as codes. Returns how many they are.
-size_t Encoder::encode_codes(const uint8_t* codes, size_t length, Scratch& scratch, std::vector<Id>& ids) const {
-  const size_t before = ids.size();
-  scratch.letters.resize(length);
-  for (size_t at = 0; at < length; ++at) scratch.letters[at] = number_of_[codes[at]];
-  for (size_t at = 0; at < length;) {
-    const size_t begin = at;
-    const void* other = std::memchr(&scratch.letters[at], kOther, length - at);
-    at = other ? size_t(static_cast<const uint8_t*>(other) - scratch.letters.data()) : length;
-    if (at > begin) encode_run(&scratch.letters[begin], at - begin, scratch, ids);
-    for (; at < length && scratch.letters[at] == kOther; ++at) ids.push_back(codes[at]);
-  }
-  return ids.size() - before;
-}
-
-void Encoder::encode(const uint8_t* codes, size_t length, std::vector<int32_t>& ids) const {
-  Scratch scratch;
-  std::vector<Id> pieces;
-  encode_codes(codes, length, scratch, pieces);
-  ids.insert(ids.end(), pieces.begin(), pieces.end());
-}
-
+// Appends the pieces of some bytes.
 void Encoder::fill(Part& part, const Sequence& sequence, const Meaning& meaning, Scratch& scratch) const {
   std::vector<uint8_t>& codes = scratch.codes;
   codes.resize(part.end - part.begin);
@@ -316,7 +302,19 @@ void Encoder::fill(Part& part, const Sequence& sequence, const Meaning& meaning,
   part.head = size;
   copy(next, part.end);
   if (refused) throw std::invalid_argument("a byte that is no letter");
-  part.sizes.push_back(encode_codes(codes.data(), size, scratch, part.ids));
+
+  std::vector<uint8_t>& letters = scratch.letters;
+  letters.resize(size);
+  for (size_t at = 0; at < size; ++at) letters[at] = number_of_[codes[at]];
+  const size_t before = part.ids.size();
+  for (size_t at = 0; at < size;) {
+    const size_t begin = at;
+    const void* other = std::memchr(&letters[at], kOther, size - at);
+    at = other ? size_t(static_cast<const uint8_t*>(other) - letters.data()) : size;
+    if (at > begin) encode_run(&letters[begin], at - begin, scratch, part.ids);
+    for (; at < size && letters[at] == kOther; ++at) part.ids.push_back(codes[at]);
+  }
+  part.sizes.push_back(part.ids.size() - before);
 }
 
 // Puts the parts of one sequence together: a part is left for the next one at the first place where both have a bound

@@ -19,9 +19,6 @@ class Encoder {
   // Throws std::invalid_argument for a merge of pieces that are not there yet, and for one that never happens.
   Encoder(unsigned num_letters, const std::vector<Merge>& merges);
 
-  // Appends the pieces of one sequence, given as letter codes.
-  void encode(const uint8_t* codes, size_t length, std::vector<int32_t>& ids) const;
-
   // What each byte of a sequence means: the code of a letter, or one of the two below.
   using Meaning = std::array<uint8_t, 256>;
   static constexpr uint8_t kSkipped = 254, kRefused = 255;
@@ -51,7 +48,6 @@ class Encoder {
   void build_second_level();
   void write_keys(const uint8_t* letters, size_t length, uint16_t* keys) const;
   void encode_run(const uint8_t* letters, size_t length, Scratch& scratch, std::vector<Id>& ids) const;
-  size_t encode_codes(const uint8_t* codes, size_t length, Scratch& scratch, std::vector<Id>& ids) const;
   void fill(Part& part, const Sequence& sequence, const Meaning& meaning, Scratch& scratch) const;
   bool join(const std::vector<Part>& parts, size_t begin, size_t end, std::vector<int32_t>& ids) const;
 
@@ -84,7 +80,7 @@ class Encoder {
 
   // First level. A key is made of the next letters.
   unsigned letter_bits_ = 1, key_letters_ = 1;
-  std::vector<uint32_t> by_key_;  // node
+  std::vector<Node> by_key_;  // where the key is too short to tell, it goes on
   std::vector<Node> first_nodes_;
   std::vector<uint32_t> first_children_;  // of each node by letter, 0 for none
   size_t row_ = 0;  // words for a row of bits

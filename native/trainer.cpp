@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <utility>
 
 namespace llama_gene {
 
@@ -48,6 +49,45 @@ class Buffer {
   size_t size_ = 0, capacity_ = 0;
 };
 
+// Moves the first slots of all pieces together, given the slots of each. Returns how many they are.
+//
+// Where the next piece begins is known only when this one has been read. So that the processor need not wait, several
+// stretches are worked on in turn; each begins at a piece of one slot.
+template <class Slot>
+size_t close_up(Slot* slots, size_t size, const std::vector<uint16_t>& spans, unsigned num_threads) {
+  constexpr size_t kTurns = 4;
+  std::vector<size_t> bounds(1 + kTurns * num_threads), ends(kTurns * num_threads);
+  for (size_t number = 1; number < bounds.size(); ++number) {
+    size_t at = std::max(bounds[number - 1], size / (bounds.size() - 1) * number);
+    while (at < size && spans[slots[at]] != 1) ++at;
+    bounds[number] = at;
+  }
+  bounds.back() = size;
+  parallel(num_threads, [&](unsigned part) {
+    size_t from[kTurns], to[kTurns];
+    std::copy_n(&bounds[kTurns * part], kTurns, from);
+    std::copy_n(from, kTurns, to);
+    const size_t* const stop = &bounds[kTurns * part + 1];
+    const auto step = [&](size_t turn) {
+      const Slot piece = slots[from[turn]];
+      slots[to[turn]++] = piece;
+      from[turn] += spans[piece];
+    };
+    while (from[0] < stop[0] && from[1] < stop[1] && from[2] < stop[2] && from[3] < stop[3]) {
+      for (size_t turn = 0; turn < kTurns; ++turn) step(turn);
+    }
+    for (size_t turn = 0; turn < kTurns; ++turn) {
+      while (from[turn] < stop[turn]) step(turn);
+      ends[kTurns * part + turn] = to[turn];
+    }
+  });
+  size_t closed = 0;
+  for (size_t number = 0; number < ends.size(); ++number) {
+    closed = size_t(std::copy(slots + bounds[number], slots + ends[number], slots + closed) - slots);
+  }
+  return closed;
+}
+
 using Allowed = std::function<bool(Id, Id)>;
 
 // ---- Phase A ---------------------------------------------------------------------------------------------------------
@@ -70,20 +110,17 @@ class ByteText {
 
   size_t num_letters() const { return num_letters_; }
 
-  // The text as it is now, one piece a slot.
-  template <class Slot>
-  size_t close_up(Slot* to) {
-    size_t size = 0;
-    for (size_t at = 0; at < slots_.size(); at += spans_[slots_[at]]) {
-      const uint8_t piece = slots_[at];
-      to[size++] = sizeof(Slot) > 1 && piece == kBreak ? Slot(~Slot{0}) : Slot(piece);
-    }
-    return size;
+  // Hands over the text as it is now, one piece a slot.
+  Buffer<Id> take() {
+    close_up();
+    Buffer<Id> slots;
+    slots.resize(slots_.size());
+    for (size_t at = 0; at < slots_.size(); ++at) slots[at] = slots_[at] == kBreak ? kNoPiece : Id(slots_[at]);
+    slots_ = {};
+    return slots;
   }
 
-  size_t num_pieces() const { return num_pieces_; }
-
-  void count() {
+  void count(size_t num_letters) {
     spans_.assign(256, 1);
     spans_[kInside] = 0;
     num_pieces_ = slots_.size();
@@ -97,16 +134,11 @@ class ByteText {
       }
     });
     counts_.assign(1 << 16, 0);
-    occurrences_.assign(256, 0);
     for (const auto& counts : of_part) {
-      for (size_t pair = 0; pair < counts.size(); ++pair) {
-        counts_[pair] += counts[pair];
-        occurrences_[pair >> 8] += counts[pair];
-      }
+      for (size_t pair = 0; pair < counts.size(); ++pair) counts_[pair] += counts[pair];
     }
     for (size_t id = 0; id < 256; ++id) counts_[kBreak << 8 | id] = counts_[id << 8 | kBreak] = 0;
-    num_ids_ = kInside;
-    while (num_ids_ > 0 && occurrences_[num_ids_ - 1] == 0) --num_ids_;
+    num_ids_ = num_letters;
   }
 
   bool best(uint64_t min_count, const Allowed& allowed, Merge& found) {
@@ -125,7 +157,7 @@ class ByteText {
   }
 
   void merge(Id left, Id right, Id made) {
-    spans_[made] = spans_[left] + spans_[right];
+    spans_[made] = uint16_t(spans_[left] + spans_[right]);
     num_ids_ = size_t{made} + 1;
     const std::vector<size_t> cuts = this->cuts(left, right);
     std::vector<Tally> tallies(cuts.size() - 1);
@@ -139,16 +171,10 @@ class ByteText {
         counts_[size_t{right} << 8 | id] -= tally.after[id];
         counts_[size_t{made} << 8 | id] += tally.after[id];
       }
-      occurrences_[left] -= tally.matches;
-      occurrences_[right] -= tally.matches;
-      occurrences_[made] += tally.matches;
       num_pieces_ -= size_t(tally.matches);
     }
     counts_[size_t{left} << 8 | right] = 0;
-    if (num_pieces_ < slots_.size() / 4 * 3) {
-      slots_.resize(close_up(slots_.data()));
-      std::fill(spans_.begin(), spans_.begin() + kInside, 1);
-    }
+    if (num_pieces_ < slots_.size() / 4 * 3) close_up();
   }
 
  private:
@@ -160,6 +186,11 @@ class ByteText {
   void push_break() {
     slots_.resize(slots_.size() + 1);
     slots_[slots_.size() - 1] = kBreak;
+  }
+
+  void close_up() {
+    slots_.resize(llama_gene::close_up(slots_.data(), slots_.size(), spans_, num_parts()));
+    std::fill(spans_.begin(), spans_.begin() + kInside, 1);
   }
 
   unsigned num_parts() const { return slots_.size() < (1 << 20) ? 1 : num_threads_; }
@@ -191,49 +222,70 @@ class ByteText {
       slots[seam - 1] = slots[seam] = kInside;
       slots[at] = slots[next - 1] = made;
     };
-    if (left == right) {
-      for (size_t at = begin; at < end;) {
-        const void* hit = std::memchr(slots + at, left, end - at);
-        if (!hit) return;
-        at = size_t(static_cast<const uint8_t*>(hit) - slots);
-        const size_t seam = at + left_span;
-        const bool fits = slots[seam] == right;
-        if (fits) join(at, seam);
-        at = fits ? seam + right_span : seam;
+    // `left` in one slot and `right` in the next is the seam of a pair. If they are the same piece and have two slots,
+    // then these look like it, too: in a row of such pieces, every other place is a seam.
+    const bool alike = left == right && left_span == 2;
+    bool inside = false;
+    size_t last = 0;
+    uint16_t seams[kStretch + 8];
+    for (size_t first = begin + 1; first < end; first += kStretch) {
+      const size_t num_seams = find_seams(slots + first, std::min(kStretch, end - first), left, right, seams);
+      for (size_t number = 0; number < num_seams; ++number) {
+        const size_t seam = first + seams[number];
+        inside = alike && !(inside && seam == last + 1);
+        last = seam;
+        // The merge before may have taken it: AAA.
+        if (!inside && slots[seam - 1] == left) join(seam - left_span, seam);
       }
-      return;
     }
-    // Where the two differ, `left` in one slot and `right` in the next is the seam of a pair, and nothing else is: looked
-    // for in blocks, which compilers make vectors of.
-    constexpr size_t kBlock = 32;
-    size_t seam = begin + 1;
-    for (; seam + kBlock <= end; seam += kBlock) {
+  }
+
+  static constexpr size_t kStretch = 4096, kBlock = 32;
+
+  // Places from `slots` on where `right` follows `left`, found in blocks, which compilers make vectors of, and noted
+  // without a branch for each.
+  static size_t find_seams(const uint8_t* slots, size_t length, uint8_t left, uint8_t right, uint16_t* seams) {
+    static const BitPlaces places;
+    size_t size = 0, block = 0;
+    for (; block + kBlock <= length; block += kBlock) {
       uint8_t fits[kBlock];
       for (size_t at = 0; at < kBlock; ++at) {
-        fits[at] = uint8_t(slots[seam + at - 1] == left) & uint8_t(slots[seam + at] == right);
+        fits[at] = uint8_t(slots[block + at] == right) & uint8_t(slots[block + at - 1] == left);
       }
       uint64_t words[kBlock / 8];
       std::memcpy(words, fits, kBlock);
       if (!(words[0] | words[1] | words[2] | words[3])) continue;
       for (size_t number = 0; number < kBlock / 8; ++number) {
         // Little-endian: the lowest bits are the first byte.
-        for (uint64_t word = words[number]; word; word &= word - 1) {
-          const size_t at = seam + 8 * number + size_t(__builtin_ctzll(word)) / 8;
-          join(at - left_span, at);
+        const auto& bits = places.of[words[number] * 0x0102040810204080u >> 56];
+        for (size_t bit = 0; bit < 8; ++bit) seams[size + bit] = uint16_t(bits[bit] + block + 8 * number);
+        size += words[number] * 0x0101010101010101u >> 56;
+      }
+    }
+    for (; block < length; ++block) {
+      seams[size] = uint16_t(block);
+      size += slots[block - 1] == left && slots[block] == right;
+    }
+    return size;
+  }
+
+  // The places of the bits in a byte.
+  struct BitPlaces {
+    uint16_t of[256][8] = {};
+    BitPlaces() {
+      for (unsigned byte = 0; byte < 256; ++byte) {
+        for (unsigned bit = 0, size = 0; bit < 8; ++bit) {
+          if (byte >> bit & 1) of[byte][size++] = uint16_t(bit);
         }
       }
     }
-    for (; seam < end; ++seam) {
-      if (slots[seam - 1] == left && slots[seam] == right) join(seam - left_span, seam);
-    }
-  }
+  };
 
   unsigned num_threads_;
   size_t num_letters_ = 0, num_pieces_ = 0, num_ids_ = 0;
   Buffer<uint8_t> slots_;
-  std::vector<size_t> spans_;         // slots of each piece
-  std::vector<int64_t> counts_;       // of each pair, [left << 8 | right]
-  std::vector<int64_t> occurrences_;  // of each piece
+  std::vector<uint16_t> spans_;  // slots of each piece
+  std::vector<int64_t> counts_;  // of each pair, [left << 8 | right]
 };
 
 // ---- Phase B ---------------------------------------------------------------------------------------------------------
@@ -274,40 +326,42 @@ class IndexedText {
   }
 
   void merge(Id left, Id right, Id made) {
-    if (spans_.size() <= made) spans_.resize(size_t{made} + 1);
-    spans_[made] = spans_[left] + spans_[right];
-    std::unique_ptr<Place[]> places;
+    spans_[made] = uint16_t(spans_[left] + spans_[right]);
+    std::vector<Place> found;
+    std::unique_ptr<Place[]> own;
+    Place* places;
     size_t size;
     if (const uint32_t* known = index_.find(left, right)) {
       Pair& pair = pairs_[*known];
-      places = std::move(pair.places);
+      places = pair.places;
+      own = std::move(pair.own);
       size = pair.size;
       pair.count = 0;
     } else {
-      size = search(left, right, places);
+      found = search(left, right);
+      places = found.data();
+      size = found.size();
     }
-    const std::vector<size_t> cuts = this->cuts(places.get(), size, spans_[made]);
+    const std::vector<size_t> cuts = this->cuts(places, size, spans_[made]);
     const unsigned num_parts = unsigned(cuts.size() - 1);
     std::vector<size_t> kept(num_parts);
     parallel(num_parts, [&](unsigned part) {
-      kept[part] = replace(places.get() + cuts[part], cuts[part + 1] - cuts[part], left, right, made, tallies_[part]);
+      kept[part] = replace(places + cuts[part], cuts[part + 1] - cuts[part], left, right, made, tallies_[part]);
     });
     if (announce(left, right, made, num_parts)) {
-      parallel(num_parts, [&](unsigned part) { list(places.get() + cuts[part], kept[part], made, tallies_[part]); });
+      parallel(num_parts, [&](unsigned part) { list(places + cuts[part], kept[part], made, tallies_[part]); });
     }
     for (unsigned part = 0; part < num_parts; ++part) tallies_[part].clear();
   }
 
  private:
   static constexpr Id kBreak = kNoPiece, kInside = kNoPiece - 1;
-  static constexpr size_t kFewBuckets = 1 << 20;
 
   struct Pair {
-    uint64_t count = 0;
-    std::unique_ptr<Place[]> places;  // of its first slots, rising; some may be out of date
-    size_t size = 0;
-
-    void put(size_t at) { places[size++] = Place(at); }
+    uint64_t count;
+    Place* places;  // of its first slots, rising; some may be out of date
+    size_t size;
+    std::unique_ptr<Place[]> own;  // the list of a pair that is younger than the last counting
   };
 
   struct Candidate {
@@ -347,143 +401,184 @@ class IndexedText {
     return pieces_.length(left) + pieces_.length(right) < kMaxPieceLetters;
   }
 
-  // Pairs are counted in buckets: one for each pair where there are few pieces, else shared by a hash.
-  size_t bucket(Id left, Id right) const {
-    if (one_pair_a_bucket_) return size_t{left} * spans_.size() + right;
-    return (uint64_t{left} << 16 | right) * 0x9E3779B97F4A7C15u >> hash_shift_;
-  }
-
-  // Calls visit(place, left, right, bucket) for all neighbours whose bucket is in the share of `part`. One piece a slot.
-  template <class Visit>
-  void each_pair(unsigned part, Visit visit) {
-    const size_t begin = num_buckets_ * part / num_threads_, end = num_buckets_ * (part + 1) / num_threads_;
-    Id left = slots_[0];
-    for (size_t at = 1; at < slots_.size(); ++at) {
-      const Id right = slots_[at];
-      if (left != kBreak && right != kBreak) {
-        const size_t bucket = this->bucket(left, right);
-        if (bucket - begin < end - begin) visit(at - 1, left, right, bucket);
-      }
-      left = right;
-    }
-  }
-
   // Closes up the text, and lists the pairs that come next.
   void recount() {
     heap_.clear();
     pairs_.clear();
+    places_ = {};
     index_ = {};
     if (!spans_.empty()) {
-      size_t size = 0;
-      for (size_t at = 0; at < slots_.size(); at += slots_[at] == kBreak ? 1 : spans_[slots_[at]]) {
-        slots_[size++] = slots_[at];
-      }
-      slots_.resize(size);
+      slots_.resize(close_up(slots_.data(), slots_.size(), spans_, num_threads_));
       slots_.shrink_to_fit();
     }
-    spans_.assign(pieces_.size(), 1);
+    spans_.assign(1 << 16, 1);
+    spans_[kInside] = 0;
     breathe_();
-
-    num_buckets_ = spans_.size() * spans_.size();
-    one_pair_a_bucket_ = num_buckets_ <= std::max<size_t>(kFewBuckets, slots_.size()) && slots_.size() < UINT32_MAX;
-    if (!one_pair_a_bucket_) {
-      hash_shift_ = 64 - 16;
-      while (hash_shift_ > 64 - 26 && slots_.size() >> (64 - hash_shift_) > 8) --hash_shift_;
-      num_buckets_ = size_t{1} << (64 - hash_shift_);
+    sort_places();
+    breathe_();
+    std::vector<std::vector<Candidate>> pairs(num_threads_);
+    parallel(num_threads_, [&](unsigned part) { pairs[part] = count(part); });
+    breathe_();
+    choose_floor(pairs);
+    parallel(num_threads_, [&](unsigned part) { list(part, pairs[part]); });
+    rights_ = {};
+    size_t size = 0;
+    for (unsigned part = 0; part < num_threads_; ++part) {
+      size_t listed = 0;
+      for (const Candidate& pair : pairs[part]) listed += pair.count;
+      std::memmove(places_.data() + size, places_.data() + begins_[share(part)], listed * sizeof(Place));
+      size += listed;
     }
-    std::vector<uint32_t> counts(num_buckets_);
-    parallel(num_threads_, [&](unsigned part) {
-      each_pair(part, [&](size_t, Id, Id, size_t bucket) { counts[bucket] += counts[bucket] != UINT32_MAX; });
-    });
-    breathe_();
-    choose_floor(counts);
-    if (one_pair_a_bucket_) {
-      list_by_buckets(counts);
-    } else {
-      list_by_pairs(counts);
+    places_.resize(size);
+    places_.shrink_to_fit();
+    Place* places = places_.data();
+    for (const auto& of_part : pairs) {
+      for (const Candidate& pair : of_part) {
+        start(pair.left, pair.right, pair.count, places);
+        places += pair.count;
+      }
     }
     breathe_();
   }
 
-  uint64_t listed() const { return in_twos_ ? std::max(min_count_, floor_ - floor_ / 8) : floor_; }
-
-  void list_by_buckets(std::vector<uint32_t>& counts) {
-    const uint64_t listed = this->listed();
-    for (size_t bucket = 0; bucket < num_buckets_; ++bucket) {
-      const Id left = Id(bucket / spans_.size()), right = Id(bucket % spans_.size());
-      const bool kept = counts[bucket] >= listed && short_enough(left, right);
-      if (kept) start(left, right, counts[bucket]);
-      counts[bucket] = kept ? uint32_t(pairs_.size()) : 0;  // from here on: the number of the pair, from 1
-    }
+  // Sorts the places of the text by the pieces that stand there, and keeps for each what stands next.
+  void sort_places() {
+    const size_t size = slots_.size() - 1;
+    std::vector<std::vector<Place>> next(num_threads_);  // where the next place of each piece goes
+    const auto bound = [&](unsigned part) { return part == num_threads_ ? size : size / num_threads_ * part; };
     parallel(num_threads_, [&](unsigned part) {
-      each_pair(part, [&](size_t at, Id, Id, size_t bucket) {
-        if (counts[bucket]) pairs_[counts[bucket] - 1].put(at);
-      });
+      next[part].assign(1 << 16, 0);
+      Place* const count = next[part].data();
+      for (size_t at = bound(part); at < bound(part + 1); ++at) ++count[slots_[at]];
+    });
+    begins_.assign((1 << 16) + 1, 0);
+    Place sum = 0;
+    for (size_t id = 0; id < 1 << 16; ++id) {
+      begins_[id] = sum;
+      for (std::vector<Place>& of_part : next) sum += std::exchange(of_part[id], sum);
+    }
+    begins_.back() = sum;
+    places_.resize(size);
+    rights_.resize(size);
+    parallel(num_threads_, [&](unsigned part) {
+      Place* const to = next[part].data();
+      Place* const places = places_.data();
+      Id* const rights = rights_.data();
+      const Id* const slots = slots_.data();
+      for (size_t at = bound(part); at < bound(part + 1); ++at) {
+        const Place place = to[slots[at]]++;
+        places[place] = Place(at);
+        rights[place] = slots[at + 1];
+      }
     });
   }
 
-  // What is in a bucket is never less than the count of a pair in it.
-  void list_by_pairs(const std::vector<uint32_t>& bounds) {
-    const uint64_t listed = this->listed();
-    std::vector<PairMap<uint64_t>> counts(num_threads_);
-    parallel(num_threads_, [&](unsigned part) {
-      each_pair(part, [&](size_t, Id left, Id right, size_t bucket) {
-        if (bounds[bucket] >= listed) ++counts[part](left, right);
-      });
-    });
-    breathe_();
-    for (const PairMap<uint64_t>& of_part : counts) {
-      of_part.each([&](Id left, Id right, uint64_t count) {
-        if (count >= listed && short_enough(left, right)) start(left, right, count);
-      });
+  // The first piece of a thread's share: pieces are shared out by their places.
+  Id share(unsigned part) const {
+    if (part == num_threads_) return kBreak;
+    const auto end = begins_.begin() + kBreak;
+    return Id(std::lower_bound(begins_.begin(), end, Place(places_.size() / num_threads_ * part)) - begins_.begin());
+  }
+
+  // The pairs of the share that may reach the floor, with their counts.
+  std::vector<Candidate> count(unsigned part) {
+    std::vector<Place> counts(1 << 16);
+    std::vector<Id> seen(1 << 16);
+    std::vector<Candidate> found;
+    uint64_t least = min_count_;
+    for (Id left = share(part); left < share(part + 1); ++left) {
+      size_t num_seen = 0;
+      for (size_t at = begins_[left]; at < begins_[left + 1]; ++at) {
+        const Id right = rights_[at];
+        seen[num_seen] = right;
+        num_seen += counts[right]++ == 0;
+      }
+      for (size_t number = 0; number < num_seen; ++number) {
+        const Id right = seen[number];
+        const uint64_t count = std::exchange(counts[right], 0);
+        if (count < least || right == kBreak || !short_enough(left, right)) continue;
+        found.push_back({count, left, right});
+        if (worth_floor()) least = std::max(least, std::min(count, floor_ - 1) / 64);  // no floor will be lower
+      }
     }
-    counts.clear();
-    parallel(num_threads_, [&](unsigned part) {
-      each_pair(part, [&](size_t at, Id left, Id right, size_t bucket) {
-        if (bounds[bucket] < listed) return;
-        if (const uint32_t* known = index_.find(left, right)) pairs_[*known].put(at);
-      });
-    });
+    return found;
   }
 
   // The lower the floor, the more pairs are listed and the longer the lists last. Half of all places is the aim.
-  void choose_floor(const std::vector<uint32_t>& bounds) {
-    if (slots_.size() < (1 << 20)) {
-      floor_ = min_count_;
-      return;
+  void choose_floor(std::vector<std::vector<Candidate>>& counts) {
+    uint64_t most = min_count_;
+    for (const auto& of_part : counts) {
+      for (const Candidate& pair : of_part) most = std::max(most, pair.count);
     }
-    const uint64_t most = std::min<uint64_t>(*std::max_element(bounds.begin(), bounds.end()), floor_ - 1);
+    most = std::min<uint64_t>(most, floor_ - 1);
     const auto num_places = [&](uint64_t floor) {
       uint64_t sum = 0;
-      for (const uint32_t bound : bounds) sum += bound >= floor ? bound : 0;
+      for (const auto& of_part : counts) {
+        for (const Candidate& pair : of_part) sum += pair.count >= floor ? pair.count : 0;
+      }
       return sum;
     };
-    floor_ = std::max(min_count_, most / 2);
+    floor_ = worth_floor() ? std::max(min_count_, most / 2) : min_count_;
     while (floor_ > min_count_ && floor_ > most / 16 && num_places(floor_ / 2) <= slots_.size() / 2) {
       floor_ = std::max(min_count_, floor_ / 2);
     }
+    const uint64_t listed = this->listed();
+    for (auto& of_part : counts) {
+      const auto rare = [listed](const Candidate& pair) { return pair.count < listed; };
+      of_part.erase(std::remove_if(of_part.begin(), of_part.end(), rare), of_part.end());
+    }
   }
 
-  Pair& start(Id left, Id right, uint64_t count) {
+  bool worth_floor() const { return slots_.size() >= (1 << 20); }
+  uint64_t listed() const { return in_twos_ ? std::max(min_count_, floor_ - floor_ / 8) : floor_; }
+
+  // Writes the lists of the pairs, in their order, over the places of the share.
+  void list(unsigned part, const std::vector<Candidate>& pairs) {
+    std::vector<Place> places;  // of one piece
+    Place nowhere = 0;
+    std::vector<Place*> to(1 << 16, &nowhere);  // by the right piece
+    Place* list = places_.data() + begins_[share(part)];
+    for (size_t number = 0; number < pairs.size();) {
+      const Id left = pairs[number].left;
+      const size_t first = number;
+      places.assign(places_.data() + begins_[left], places_.data() + begins_[left + 1]);
+      for (; number < pairs.size() && pairs[number].left == left; ++number) {
+        to[pairs[number].right] = list;
+        list += pairs[number].count;
+      }
+      const Id* const rights = rights_.data() + begins_[left];
+      for (size_t at = 0; at < places.size(); ++at) {
+        Place*& next = to[rights[at]];
+        *next = places[at];
+        next += next != &nowhere;
+      }
+      for (size_t each = first; each < number; ++each) to[pairs[each].right] = &nowhere;
+    }
+  }
+
+  Pair& start(Id left, Id right, uint64_t count, Place* places) {
     index_(left, right) = uint32_t(pairs_.size());
-    Pair& pair = pairs_.emplace_back();
-    pair.count = count;
-    pair.places.reset(new Place[count]);
     if (count >= floor_) push({count, left, right});
-    return pair;
+    return pairs_.emplace_back(Pair{count, places, count, {}});
+  }
+
+  // A pair with a list of its own, which is to be filled.
+  Place* start(Id left, Id right, uint64_t count) {
+    std::unique_ptr<Place[]> own(new Place[count]);
+    Pair& pair = start(left, right, count, own.get());
+    pair.own = std::move(own);
+    return pair.places;
   }
 
   // All places of a pair that is not listed.
-  size_t search(Id left, Id right, std::unique_ptr<Place[]>& places) {
+  std::vector<Place> search(Id left, Id right) {
     std::vector<Place> found;
     for (size_t at = 0; at < slots_.size();) {
-      const size_t next = at + (slots_[at] == kBreak ? 1 : spans_[slots_[at]]);
+      const size_t next = at + spans_[slots_[at]];
       if (slots_[at] == left && next < slots_.size() && slots_[next] == right) found.push_back(Place(at));
       at = next;
     }
-    places.reset(new Place[found.size()]);
-    std::copy(found.begin(), found.end(), places.get());
-    return found.size();
+    return found;
   }
 
   // Bounds of parts of a list that can be merged at the same time: between them stands a piece that no part changes.
@@ -539,8 +634,7 @@ class IndexedText {
         const uint64_t count = total(&Tally::before, id);
         lower(id, left, count);
         if (count < listed || !short_enough(id, made)) continue;
-        Place* to = start(id, made, count).places.get();
-        pairs_.back().size = count;
+        Place* to = start(id, made, count);
         for (unsigned each = 0; each < num_parts; ++each) {
           if (!tallies_[each].before[id]) continue;  // what a part has not seen it would not clear
           tallies_[each].before_to[id] = to;
@@ -556,8 +650,7 @@ class IndexedText {
         const bool itself = id == left;
         if (itself) count -= total(&Tally::before, made);
         if (count < listed || !short_enough(made, id)) continue;
-        Place* to = start(made, id, count).places.get();
-        pairs_.back().size = count;
+        Place* to = start(made, id, count);
         for (unsigned each = 0; each < num_parts; ++each) {
           if (!tallies_[each].after[id]) continue;
           tallies_[each].after_to[id] = to;
@@ -596,11 +689,13 @@ class IndexedText {
   unsigned num_threads_;
   const std::function<void()>& breathe_;
   std::vector<Tally> tallies_;
-  bool one_pair_a_bucket_ = false;
-  size_t num_buckets_ = 0;
-  int hash_shift_ = 0;
+  // At a counting: the places of all pieces, those of each from begins_ on, and what stands next to it. The lists of the
+  // pairs are then written over the places.
+  std::vector<Place> begins_;
+  Buffer<Place> places_;
+  Buffer<Id> rights_;
   uint64_t floor_ = std::numeric_limits<uint64_t>::max();
-  std::vector<size_t> spans_;  // slots of each piece
+  std::vector<uint16_t> spans_;  // slots of each piece
   PairMap<uint32_t> index_;    // into pairs_
   std::vector<Pair> pairs_;
   std::vector<Candidate> heap_;
@@ -671,15 +766,12 @@ class Trainer::Text {
     num_merges = std::min(num_merges, kMaxPieces - pieces.size());
     const size_t num_pieces = pieces.size() + num_merges;
     const std::function<void()> breathe = [&] { tick(merges.size()); };
-    bytes.count();
+    bytes.count(pieces.size());
     breathe();
     // Two pieces may come at once.
     const bool exhausted = !learn(bytes, std::min(num_pieces, ByteText::kMaxIds - 1), min_count, breathe);
     if (exhausted || pieces.size() >= num_pieces) return merges;
-    Buffer<Id> slots;
-    slots.resize(bytes.num_pieces());
-    bytes.close_up(slots.data());
-    bytes = ByteText(num_threads);
+    Buffer<Id> slots = bytes.take();
     if (slots.size() < std::numeric_limits<uint32_t>::max()) {
       IndexedText<uint32_t> text(std::move(slots), pieces, min_count, in_twos, num_threads, breathe);
       learn(text, num_pieces, min_count, breathe);

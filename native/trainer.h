@@ -13,7 +13,8 @@
 //   Phase B: a slot has 16 bits. Pairs of `floor` and more occurrences have a count and a list of places. Since a pair
 //   never gains occurrences after the step that made the younger of its pieces, one below `floor` can be forgotten
 //   until nothing above is left; then the text is closed up, and all is counted again with a lower floor. So lists and
-//   counts take memory for the pairs that may be merged soon, not for all.
+//   counts take memory for the pairs that may be merged soon, not for all. To count, the places are sorted by the piece
+//   that stands there: then the pairs of one piece at a time need but a small table.
 #pragma once
 
 #include <functional>

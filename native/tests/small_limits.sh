@@ -22,16 +22,17 @@ lower() {  # FILE, the text as it is, the text with the small limit
 lower "$1/trainer.cpp" 'static constexpr size_t kMaxIds = 254;' '  static constexpr size_t kMaxIds = 32;'
 lower "$1/trainer.cpp" 'unsigned num_parts() const { return slots_.size() < (1 << 20)' \
   '  unsigned num_parts() const { return slots_.size() < (1 << 4) ? 1 : num_threads_; }'
-lower "$1/trainer.cpp" 'if (slots_.size() < (1 << 20)) {' '    if (slots_.size() < (1 << 4)) {'
+lower "$1/trainer.cpp" 'bool worth_floor() const { return slots_.size() >= (1 << 20); }' \
+  '  bool worth_floor() const { return slots_.size() >= (1 << 4); }'
 lower "$1/trainer.cpp" 'size < (1 << 15) ? 1 : num_threads_;' \
   '    const unsigned num_parts = size < (1 << 3) ? 1 : num_threads_;'
-# So few buckets that pairs share them, and so few places at a time that all is counted again and again.
-lower "$1/trainer.cpp" 'hash_shift_ = 64 - 16;' '      hash_shift_ = 64 - 4;'
-lower "$1/trainer.cpp" 'static constexpr size_t kFewBuckets = 1 << 20;' '  static constexpr size_t kFewBuckets = 1 << 4;'
+# So few places at a time that all is counted again and again.
 lower "$1/trainer.cpp" 'num_places(floor_ / 2) <= slots_.size() / 2' \
   '    while (floor_ > min_count_ \&\& floor_ > most \/ 16 \&\& num_places(floor_ \/ 2) <= slots_.size() \/ 8) {'
+# Slots that are looked through at a time.
+lower "$1/trainer.cpp" 'constexpr size_t kStretch = 4096, kBlock = 32;' '  static constexpr size_t kStretch = 40, kBlock = 32;'
 # Pieces of the first level.
-lower "$1/encoder.cpp" 'constexpr size_t kMaxFirst = 512;' 'constexpr size_t kMaxFirst = 8;'
+lower "$1/encoder.cpp" 'constexpr size_t kMaxFirst = 640;' 'constexpr size_t kMaxFirst = 8;'
 # Parts of a long sequence, what they overlap by, and letters of short ones that are encoded together.
 lower "$1/encoder.cpp" 'constexpr size_t kPart = 1 << 18, kOverlap = 1 << 12;' \
   'constexpr size_t kPart = 1 << 6, kOverlap = 1 << 4;'

@@ -243,6 +243,7 @@ def test_megabytes_of_real_merges_are_those_of_tokenizers(kind: Kind, shared_dat
 
 @pytest.mark.slow
 def test_a_whole_chromosome_as_one_record_has_the_ids_of_tokenizers(shared_data: Path) -> None:
+    """tokenizers#1313: without white space all of a sequence is one word, in which a plain BPE loses itself."""
     (record,) = read_records(shared_data / "corpus" / "dna" / "ecoli_k12_mg1655.fa.xz", "dna")
     merges = learn([record.sequence], "dna", 30_000, num_threads=2)
     assert encode(merges, [record.sequence]) == oracle_ids(merges, [record.sequence])

@@ -5,17 +5,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import llama_gene.vocabulary.learn
+import llama_gene.vocabulary.sample
 from llama_gene.errors import SequenceError, SettingsError, TokenizerError
-from llama_gene.sequences.read import Reject
+from llama_gene.sequences.read import Reject, read_records
+from llama_gene.sequences.record import Record
 from llama_gene.vocabulary.learn import learn_vocabulary
 from llama_gene.vocabulary.memory import available_memory, estimate_memory, require_memory
 from llama_gene.vocabulary.sample import Share, sample_sequences, share_out
+from llama_gene.vocabulary.train import train
 
 from .conftest import simulate
 
@@ -74,7 +80,7 @@ def test_too_much_for_the_memory_names_a_sample_that_fits(tmp_path: Path) -> Non
     shares = [Share(tmp_path / "a.fa", 10**10, 1000, 10**10)]
     needed = estimate_memory(shares, "dna", both_strands=False)
     require_memory(shares, "dna", both_strands=False, available=needed)
-    with pytest.raises(SettingsError, match=r"takes about 18\.8 GiB, and 4\.0 are free") as error:
+    with pytest.raises(SettingsError, match=r"takes about 24\.4 GiB, and 4\.0 are free") as error:
         require_memory(shares, "dna", both_strands=False, available=4 << 30)
     sample = int(str(error.value.hint).split()[2].rstrip(","))
     fits = [Share(tmp_path / "a.fa", 10**10, 1000, sample)]
@@ -92,6 +98,33 @@ def test_a_sequence_vocabulary_says_what_it_was_learned_from(tmp_path: Path) -> 
     assert vocabulary.size == 100
     assert rejects == []
     assert [(source["file"], source["letters"]) for source in vocabulary.sources] == [("a.fa", 15000), ("b.fa", 15000)]
+
+
+@pytest.mark.parametrize(("less", "num_readings"), [(0, 1), (1, 2)])
+def test_what_fits_the_sample_is_read_once_and_as_a_whole(
+    less: int, num_readings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = simulate("dna", 3, 10_000)
+    file, wanted = write(tmp_path / "a.fa", *records), sum(map(len, records)) - less
+    expected = train(drawn([file], wanted), "dna", 300)
+    readings: list[Path] = []
+
+    def read(path: Path, *args: Any, **kwargs: Any) -> Iterator[Record]:
+        readings.append(path)
+        return read_records(path, *args, **kwargs)
+
+    monkeypatch.setattr(llama_gene.vocabulary.sample, "read_records", read)
+    vocabulary, _ = learn_vocabulary([file], "dna", 300, tmp_path / "dna", sample=wanted)
+    assert vocabulary == expected
+    assert readings == [file] * num_readings
+
+
+def test_what_does_not_fit_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "a.fa", "ACGT" * 75_000)
+    needed = estimate_memory([Share(file, 300_000, 300_000, 300_000)], "dna", both_strands=False)
+    monkeypatch.setattr(llama_gene.vocabulary.learn, "available_memory", lambda: needed - 1)
+    with pytest.raises(SettingsError, match="learning from 300,000 letters takes about"):
+        learn_vocabulary([file], "dna", 300, tmp_path / "dna", sample=10**6)
 
 
 def test_a_size_that_cannot_be_is_found_before_any_reading(tmp_path: Path) -> None:

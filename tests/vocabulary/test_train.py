@@ -67,12 +67,6 @@ def test_training_is_deterministic_and_prefixes_are_shorter_trainings() -> None:
         whole.prefix(121)
 
 
-def test_progress_counts_letters() -> None:
-    seen: list[int] = []
-    train(["ACGT", "AACC", "N"], "dna", 5, on_read=seen.append)
-    assert seen == [4, 8, 9]
-
-
 @settings(max_examples=30, deadline=None)
 @given(sequence=st.text("ACGTacgtuUNRY \n", max_size=80))
 def test_pieces_are_the_sequence(sequence: str) -> None:

@@ -145,13 +145,13 @@ class PieceEncoder:
         Raises:
             SequenceError: For anything but letters and white space.
         """
-        plain = [text if text.isascii() else require_letters(self._kind, text) for text in sequences]
+        num_threads = num_threads or num_cpus()
         try:
-            ids, offsets = self._encoder.encode(plain, self._meaning, num_threads or num_cpus())
+            ids, offsets = self._encoder.encode(list(sequences), self._meaning, num_threads)
         except ValueError:
-            for text in plain:
-                require_letters(self._kind, text)  # it says which letter is none
-            raise
+            # White space beyond ASCII is none to the core. If it is something else, this says which letter is none.
+            plain = [require_letters(self._kind, text) for text in sequences]
+            ids, offsets = self._encoder.encode(plain, self._meaning, num_threads)
         if self._first_id:
             ids += self._first_id
         return [ids[start:stop] for start, stop in pairwise(offsets.tolist())]

@@ -9,9 +9,10 @@ from llama_gene.progress import progress
 from llama_gene.sequences.alphabet import Kind
 from llama_gene.sequences.compression import open_bytes
 from llama_gene.sequences.read import Reject
-from llama_gene.vocabulary.memory import available_memory, require_memory
+from llama_gene.vocabulary.bpe import PieceLearner
+from llama_gene.vocabulary.memory import available_memory, num_letters_that_fit, require_memory
 from llama_gene.vocabulary.sample import draw, share_out
-from llama_gene.vocabulary.train import SequenceVocabulary, require_size, train
+from llama_gene.vocabulary.train import SequenceVocabulary, learn_from, require_size
 
 _READING = 0.2  # of the time
 
@@ -49,24 +50,40 @@ def learn_vocabulary(
     for path in paths:
         with open_bytes(path):  # one that is missing or empty is found before the work, and by name
             pass
+    learner: PieceLearner | None = PieceLearner(kind, both_strands=both_strands, num_threads=num_threads)
+    available = available_memory()
+    most = min(sample, num_letters_that_fit((), kind, both_strands=both_strands, available=available))
+    num_read = 0
+
+    def add(sequence: str) -> None:
+        """What fits is learned from as a whole: then one reading is all."""
+        nonlocal learner, num_read
+        num_read += len(sequence)
+        if num_read > most:
+            learner = None
+        elif learner is not None:
+            learner.add(sequence)
+
     rejects: list[Reject] = []
-    shares = share_out(paths, kind, sample, on_reject=rejects.append)
-    if rejects and not any(share.num_letters for share in shares):
-        raise SequenceError(f"none of the records hold: {rejects[0].reason}", where=rejects[0].where)
-    require_memory(shares, kind, both_strands=both_strands, available=available_memory())
-    sources = [
-        {"file": share.path.name, "sha256": hash_file(share.path), "letters": share.num_drawn} for share in shares
-    ]
-    num_drawn = sum(share.num_drawn for share in shares)
     with progress(f"vocabulary {kind}", 1.0) as report:
-        vocabulary = train(
-            draw(shares, kind, seed=seed),
+        report(0.0, "reading")
+        shares = share_out(paths, kind, sample, on_reject=rejects.append, on_sequence=add)
+        if rejects and not any(share.num_letters for share in shares):
+            raise SequenceError(f"none of the records hold: {rejects[0].reason}", where=rejects[0].where)
+        require_memory(shares, kind, both_strands=both_strands, available=available)
+        sources = [
+            {"file": share.path.name, "sha256": hash_file(share.path), "letters": share.num_drawn} for share in shares
+        ]
+        if learner is None:
+            report(_READING / 2, "reading the sample")
+            learner = PieceLearner(kind, both_strands=both_strands, num_threads=num_threads)
+            for sequence in draw(shares, kind, seed=seed):
+                learner.add(sequence)
+        vocabulary = learn_from(
+            learner,
             kind,
             size,
-            both_strands=both_strands,
-            num_threads=num_threads,
             sources=sources,
-            on_read=lambda done: report(_READING * done / max(1, num_drawn), "reading"),
             on_merge=lambda done: report(_READING + (1 - _READING) * done / size, f"{done:,} merges"),
         )
     vocabulary.save(output)

@@ -9,7 +9,7 @@ from llama_gene.vocabulary.sample import Share
 
 # Measured by `benchmarks/vocabulary.py scale`, rounded up: the program itself, and its peak for a letter learned from.
 _BASE = 200 << 20
-_BYTES_A_LETTER: dict[Kind, float] = {"dna": 2.0, "protein": 3.0}
+_BYTES_A_LETTER: dict[Kind, float] = {"dna": 2.6, "protein": 5.5}
 # The record that is being read, as it stands in the file and cleaned.
 _COPIES_OF_A_RECORD = 3
 _CGROUP = Path("/sys/fs/cgroup")
@@ -34,6 +34,11 @@ def available_memory() -> int:
     return max(available, 0)
 
 
+def num_letters_that_fit(shares: Sequence[Share], kind: Kind, *, both_strands: bool, available: int) -> int:
+    """The letters that can be learned from in `available` bytes, if they are drawn as `shares` says or from less."""
+    return max(0, int((available - _fixed(shares)) / _a_letter(kind, both_strands)))
+
+
 def require_memory(shares: Sequence[Share], kind: Kind, *, both_strands: bool, available: int) -> None:
     """Check that learning fits into `available` bytes.
 
@@ -44,7 +49,7 @@ def require_memory(shares: Sequence[Share], kind: Kind, *, both_strands: bool, a
     if needed <= available:
         return
     num_drawn = sum(share.num_drawn for share in shares)
-    fits = max(0, int((available - _fixed(shares)) / _a_letter(kind, both_strands)))
+    fits = num_letters_that_fit(shares, kind, both_strands=both_strands, available=available)
     # Two digits are enough, and are easier to type.
     step = 10 ** max(0, len(str(fits)) - 2)
     raise SettingsError(

@@ -29,7 +29,12 @@ class Share:
 
 
 def share_out(
-    paths: Sequence[Path], kind: Kind, num_letters: int, *, on_reject: Callable[[Reject], None]
+    paths: Sequence[Path],
+    kind: Kind,
+    num_letters: int,
+    *,
+    on_reject: Callable[[Reject], None],
+    on_sequence: Callable[[str], object] | None = None,
 ) -> list[Share]:
     """Divide `num_letters` letters over files, the same number for every file that has them.
 
@@ -40,6 +45,7 @@ def share_out(
         kind: What their letters are.
         num_letters: How many to draw in all; fewer if the files have fewer.
         on_reject: Called with each record that does not hold.
+        on_sequence: Called with each sequence of the others, in the order in which `draw` gives them.
     """
     lengths: list[tuple[int, int]] = []
     for path in paths:
@@ -47,6 +53,8 @@ def share_out(
         for record in read_records(path, kind, on_reject=on_reject):
             total += len(record.sequence)
             longest = max(longest, len(record.sequence))
+            if on_sequence is not None:
+                on_sequence(record.sequence)
         lengths.append((total, longest))
     left = num_letters
     drawn = [0] * len(paths)

@@ -138,8 +138,6 @@ def train(
     both_strands: bool = False,
     num_threads: int | None = None,
     sources: Sequence[Mapping[str, Any]] = (),
-    on_read: Callable[[int], object] | None = None,
-    on_merge: Callable[[int], object] | None = None,
 ) -> SequenceVocabulary:
     """Learn a vocabulary. The same sequences and settings give the same merges, for any number of threads.
 
@@ -155,8 +153,6 @@ def train(
             is a piece. A size that cuts a two apart is not reached by one.
         num_threads: None for all cores.
         sources: Kept with the vocabulary.
-        on_read: Called with the number of letters read so far.
-        on_merge: Called with the number of merges learned so far.
 
     Raises:
         TokenizerError: If `size` is below the alphabet or above what ids of 16 bits can hold.
@@ -168,17 +164,40 @@ def train(
     >>> train(["AACAACAAC"], "dna", 8, both_strands=True).pieces[26:]
     ('AA', 'TT', 'GTT', 'AAC')
     """
+    learner = PieceLearner(kind, both_strands=both_strands, num_threads=num_threads)
+    if size > len(ALPHABETS[kind].letters):
+        for sequence in sequences:
+            learner.add(sequence)
+    return learn_from(learner, kind, size, min_count=min_count, sources=sources)
+
+
+def learn_from(
+    learner: PieceLearner,
+    kind: Kind,
+    size: int,
+    *,
+    min_count: int = 2,
+    sources: Sequence[Mapping[str, Any]] = (),
+    on_merge: Callable[[int], object] | None = None,
+) -> SequenceVocabulary:
+    """Learn a vocabulary from what was added to `learner`, and use that up.
+
+    Args:
+        learner: Of the same kind.
+        kind: What the sequences are.
+        size: As for `train`.
+        min_count: As for `train`.
+        sources: Kept with the vocabulary.
+        on_merge: Called with the number of merges learned so far.
+
+    Raises:
+        TokenizerError: If `size` is below the alphabet or above what ids of 16 bits can hold.
+        SequenceError: If there is nothing to learn from.
+    """
     require_size(kind, size)
     num_merges = size - len(ALPHABETS[kind].letters)
     merges: Sequence[tuple[str, str]] = ()
     if num_merges:
-        learner = PieceLearner(kind, both_strands=both_strands, num_threads=num_threads)
-        num_read = 0
-        for sequence in sequences:
-            learner.add(sequence)
-            num_read += len(sequence)
-            if on_read is not None:
-                on_read(num_read)
         if not learner.num_letters:
             message = f"no {kind} to learn from: no two unambiguous letters stand together"
             raise SequenceError(message, hint="check the files")
