@@ -19,6 +19,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 Modality = Literal["dna", "protein", "text"]
 Scheme = Literal["typed", "shared"]
 TrainedParts = Literal["all", "lora", "lora+embeddings", "lora+new-rows"]
+Strategy = Literal["ddp", "fsdp", "zero2", "zero3"]
+Contradictions = Literal["keep", "drop"]
+Tracker = Literal["tensorboard", "wandb", "trackio"]
 
 _MAX_PROBLEMS = 2  # of a broken file that are told at once
 
@@ -188,9 +191,6 @@ class LoraSettings(Settings):
     rslora: bool = Field(False, description="scale by alpha / sqrt(rank), for high ranks")
     dora: bool = Field(False, description="learn the length of each row of a weight apart from its direction")
     load_in_4bit: bool = Field(False, description="QLoRA: keep the frozen weights in 4 bits; needs CUDA, bitsandbytes")
-    embeddings: Literal["train", "freeze"] = Field(
-        "train", description='where `train` is not given: "lora+embeddings", or "lora"'
-    )
 
 
 class TrainingSettings(Settings):
@@ -204,8 +204,10 @@ class TrainingSettings(Settings):
     )
     lora: LoraSettings | None = Field(None, description='how adapters are made; unused where train = "all"')
     block_size: int = Field(512, ge=16, description="tokens in a packed row")
-    batch_size: int = Field(8, ge=1, description="rows in a micro-batch")
-    accumulate: int = Field(1, ge=1, description="micro-batches in a step")
+    batch_size: int = Field(8, ge=1, description="rows in a micro-batch; the most that one process takes at a time")
+    accumulate: int = Field(
+        1, ge=1, description="micro-batches in a step: batch_size * accumulate rows, however many processes share them"
+    )
     learning_rate: float = Field(1e-3, gt=0)
     embedding_learning_rate: float | None = Field(
         None, gt=0, description="of the rows of embedding and head; learning_rate if not given"
@@ -218,21 +220,64 @@ class TrainingSettings(Settings):
     compile: bool = Field(False, description="compile the layers: minutes at the start, faster steps")
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(2, ge=1)
+    # How many share the work decides nothing but rounding: these are left out where settings are compared, too.
+    processes: int | None = Field(
+        None,
+        ge=1,
+        exclude=True,
+        description="processes that train as one, each with its part of a step's rows; if not given, all GPUs of this "
+        "machine, or one process",
+    )
+    strategy: Strategy = Field(
+        "ddp",
+        exclude=True,
+        description="what each of several processes keeps: all (ddp); its part of weights, gradients and optimizer "
+        "(fsdp, zero3); its part of gradients and optimizer (zero2)",
+    )
+    # These decide no weight, so they are left out where settings are compared or written down.
+    validate_every: int | None = Field(
+        None,
+        ge=1,
+        exclude=True,
+        description="steps between validations, beside those before and after; if not given, ten in a training, or "
+        "fewer that take a tenth of its time",
+    )
+    track: list[Tracker] = Field(["tensorboard"], exclude=True, description="who is told the log besides the page")
 
     @model_validator(mode="before")
     @classmethod
     def _a_lora_section_means_lora(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "train" in values or values.get("lora") is None:
             return values
-        lora = values["lora"]
-        rows = lora.get("embeddings") if isinstance(lora, dict) else getattr(lora, "embeddings", None)
-        return {**values, "train": "lora" if rows == "freeze" else "lora+embeddings"}
+        return {**values, "train": "lora+embeddings"}
 
     @model_validator(mode="after")
     def _four_bits_are_frozen(self) -> Self:
         if self.train == "all" and self.lora and self.lora.load_in_4bit:
             raise ValueError('lora.load_in_4bit freezes the weights, and train = "all": take one of the others')
+        if self.strategy != "ddp" and self.lora and self.lora.load_in_4bit:
+            raise ValueError('lora.load_in_4bit keeps the weights whole in each process: take strategy = "ddp"')
         return self
+
+    def shared_by(self, num_processes: int) -> Self:
+        """The same training as one of `num_processes` does it: its rows of a step, in micro-batches that are no larger.
+
+        Raises:
+            SettingsError: The rows of a step cannot be shared out evenly.
+
+        >>> mine = TrainingSettings(batch_size=32, accumulate=1).shared_by(8)
+        >>> mine.batch_size, mine.accumulate
+        (4, 1)
+        """
+        num_rows = self.batch_size * self.accumulate
+        if num_rows % num_processes:
+            fitting = max(num for num in range(1, num_processes) if num_rows % num == 0)
+            step = f"a step of {self.batch_size} x {self.accumulate} rows"
+            hint = f"take {fitting} of them, or make batch_size * accumulate a multiple of {num_processes}"
+            raise SettingsError(f"{step} cannot be shared out among {num_processes} processes", hint=hint)
+        mine = num_rows // num_processes
+        size = max(size for size in range(1, min(self.batch_size, mine) + 1) if mine % size == 0)
+        return self.model_copy(update={"batch_size": size, "accumulate": mine // size})
 
     @property
     def adapters(self) -> LoraSettings | None:
@@ -253,20 +298,77 @@ class TasksSettings(Settings):
     max_train_rows: int | None = Field(None, ge=1, description="training rows a task at most, drawn by the seed")
     max_dev_rows: int | None = Field(None, ge=1)
     bad_letters: Literal["refuse", "drop", "mask"] = "refuse"
+    contradictions: Contradictions = Field(
+        "drop", description="training rows whose sequences come with another answer, too: they teach nothing"
+    )
+
+
+class InstructionSettings(Settings):
+    """Free instructions to mix in, so that a model does not forget how to follow them."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    files: list[str] = Field(min_length=1, description="Alpaca or chat files, as JSON or JSONL")
+    share: float = Field(gt=0, lt=1, description="of all examples that are seen")
 
 
 class FinetuneSettings(TrainingSettings):
     """Instruction tuning on the tasks."""
 
-    epochs: float = Field(1.0, gt=0)
+    epochs: float = Field(1.0, gt=0, description="how often each example is seen, on average over all tasks")
     shorten: Literal["centre", "head", "refuse"] = Field("centre", description="what is kept of a sequence too long")
+    chat: Literal["auto", "never"] = Field("auto", description="whether a base's chat template stands around prompts")
+    task_temperature: float = Field(
+        1.0, gt=0, description="1: tasks are seen by their size; higher: more alike, by size ** (1 / temperature)"
+    )
+    balance_labels: bool = Field(False, description="all labels of a classification are seen equally often")
+    reverse_complement: bool = Field(True, description="either strand, where a task says that it does not matter")
+    paraphrase: float = Field(0.0, ge=0, le=1, description="the share of examples that are asked in other words")
+    sequence_loss: float = Field(
+        0.0, ge=0, description="weight of the loss on a token of a sequence, where one of an answer has 1"
+    )
+    dev_rows: int = Field(200, ge=0, description="rows of each dev split whose loss is measured while the model trains")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="stop after so many validations without a better mean loss on dev, with the weights of the best",
+    )
+    english: list[str] = Field(
+        [], description="texts whose bits per byte are measured, too; the held-out text of the corpus if not given"
+    )
+    instructions: list[InstructionSettings] = []
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if sum(one.share for one in self.instructions) >= 1:
+            raise ValueError("the shares of [[finetune.instructions]] leave nothing for the tasks")
+        if self.patience is not None and self.dev_rows == 0:
+            raise ValueError("patience needs dev_rows to look at")
+        return self
+
+
+class LeakageSettings(Settings):
+    """When a test row counts as seen: at least a share of its distinct k-mers stands in one training row."""
+
+    dna_k: int = Field(16, ge=1, le=32, description="letters of a k-mer of DNA, taken on either strand")
+    protein_k: int = Field(5, ge=1, le=14, description="letters of a k-mer of protein")
+    threshold: float = Field(0.5, gt=0, le=1, description="the share of its k-mers; in a pair that of either partner")
+
+    def k_of(self, kind: Literal["dna", "protein"]) -> int:
+        """The letters of a k-mer of `kind`."""
+        return self.dna_k if kind == "dna" else self.protein_k
 
 
 class EvaluationSettings(Settings):
     """Scoring on the dev split."""
 
     batch_tokens: int = Field(16_384, ge=1, description="prompt tokens scored at a time")
+    wording_rows: int = Field(
+        100,
+        ge=0,
+        description="dev rows a task that are asked in other words, too, of the model before and after tuning",
+    )
     baselines: bool = Field(True, description="train the baselines on the same rows and report them beside the model")
+    leakage: LeakageSettings = LeakageSettings()
 
 
 class PlanSettings(Settings):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from llama_gene.errors import SequenceError, SettingsError
 from llama_gene.sequences import kmers
 from llama_gene.sequences.alphabet import ALPHABETS, DNA, PROTEIN, reverse_complement
-from llama_gene.sequences.kmers import canonical_kmer_codes, kmer_codes
+from llama_gene.sequences.kmers import KmerLookup, canonical_kmer_codes, kmer_codes, kmers_of_each
 
 
 @pytest.mark.parametrize(("k", "alphabet", "limit"), [(0, DNA, 32), (33, DNA, 32), (15, PROTEIN, 14)])
@@ -49,3 +49,22 @@ def test_either_strand_has_the_same_canonical_codes(dna, k):
     assert codes.tolist() == canonical_kmer_codes(reverse_complement(dna), k)[::-1].tolist()
     both = zip(kmer_codes(dna, k, DNA), kmer_codes(reverse_complement(dna), k, DNA)[::-1], strict=True)
     assert codes.tolist() == [min(pair) for pair in both]
+
+
+@given(st.lists(st.text(alphabet="ACGTN", min_size=1, max_size=12), min_size=1, max_size=6), st.integers(1, 5))
+def test_kmers_of_each_are_those_of_each(sequences, k):
+    owners, codes = kmers_of_each(sequences, k, DNA)
+    for number, sequence in enumerate(sequences):
+        assert codes[owners == number].tolist() == canonical_kmer_codes(sequence, k).tolist()
+    assert sorted(owners) == owners.tolist()
+
+
+CODES = st.integers(0, 2**64 - 1) | st.integers(0, 20)
+
+
+@given(st.sets(CODES), st.lists(CODES))
+def test_a_lookup_finds_what_is_there(known, asked):
+    table, codes = np.array(sorted(known), dtype=np.uint64), np.array(asked, dtype=np.uint64)
+    places, ranks = KmerLookup(table).find(codes)
+    assert places.tolist() == [place for place, code in enumerate(asked) if code in known]
+    assert table[ranks].tolist() == codes[places].tolist()

@@ -1,7 +1,7 @@
 import pytest
 
 from llama_gene.errors import FormatError, SequenceError, TaskError
-from llama_gene.tasks.convert import find_split, read_examples
+from llama_gene.tasks.convert import find_split, read_examples, read_labels
 from llama_gene.tasks.registry import load_task
 from llama_gene.tasks.task import Example
 
@@ -99,3 +99,84 @@ def test_splits_are_found(tmp_path):
     (folder / "dev.jsonl").touch()
     with pytest.raises(FormatError, match=r"dev.csv.xz and dev.jsonl are both"):
         find_split(task, str(tmp_path), "dev")
+
+
+def test_a_split_may_lie_one_folder_deeper(tmp_path):
+    task = load_task("ProtStab")
+    folder = tmp_path / "tasks" / task.data / "dev"
+    folder.mkdir(parents=True)
+    (folder / "dev.csv").touch()
+    assert find_split(task, tmp_path, "dev") == folder / "dev.csv"
+    (folder.parent / "dev.tsv").touch()
+    with pytest.raises(FormatError, match=r"dev.tsv and dev.csv are both"):
+        find_split(task, tmp_path, "dev")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_another_encoding_is_told_with_the_way_out(tmp_path, encoding):
+    path = tmp_path / "dev.csv"
+    path.write_bytes("sequence,label\nACGT,é\n".encode(encoding))
+    name = "LATIN1" if encoding == "latin-1" else "UTF-16"
+    with pytest.raises(FormatError, match=rf"dev.csv:\d: not UTF-8 text\n  write it as UTF-8, .*iconv -f {name}"):
+        list(read_examples(load_task("tf_0"), path, on_reject=print))
+
+
+def test_parquet(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "dev.parquet"
+    columns = {"sequence": ["ACGT", "ACGE", "TT", None], "label": [1, 1, 0, 0], "odd": [0.25, 1.5, None, 2.0]}
+    parquet.write_table(pyarrow.table(columns), path)
+    rejects = []
+    rows = list(read_examples(load_task("tf_0"), path, on_reject=rejects.append))
+    assert [(row.id, row.sequences, row.answer) for row in rows] == [
+        ("row1", ("ACGT",), "yes"),
+        ("row3", ("TT",), "no"),
+    ]
+    assert [reject.where for reject in rejects] == [f"{path}:2", f"{path}:4"]
+    parquet.write_table(pyarrow.table({"sequence": [["ACGT"]], "label": [1]}), path)
+    with pytest.raises(FormatError, match=r"dev\.parquet:1: 'sequence' holds list"):
+        list(read_examples(load_task("tf_0"), path))
+    path.write_bytes(b"PAR1")
+    with pytest.raises(FormatError, match=r"dev\.parquet: not a Parquet file"):
+        list(read_examples(load_task("tf_0"), path))
+
+
+def test_parquet_without_pyarrow(tmp_path, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("llama_gene.tasks.convert.parquet.import_module", missing)
+    with pytest.raises(FormatError, match=r"need the package pyarrow\n  pip install pyarrow, or .*to_csv"):
+        list(read_examples(load_task("tf_0"), tmp_path / "dev.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("acceptor\ndonor\n", {"0": "acceptor", "1": "donor"}),
+        ("label\nacceptor\n\ndonor", {"0": "acceptor", "1": "donor"}),
+        ("label,label_name\nb,beta\na,alpha\n", {"b": "beta", "a": "alpha"}),
+        ('7\t"zinc, bound"\n', {"7": "zinc, bound"}),
+    ],
+)
+def test_label_names_in_a_file(tmp_path, text, labels):
+    found = read_labels(table(tmp_path, text, "labels.txt"), has_header=False)
+    assert list(found.items()) == list(labels.items())
+
+
+def test_a_first_line_that_must_be_a_header(tmp_path):
+    assert read_labels(table(tmp_path, "anything\nalpha\n"), has_header=True) == {"0": "alpha"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0,no\n0,yes\n", "labels.txt:2: label '0' is named twice"),
+        ("0,no\n1,\n", "labels.txt:2: a label without a name"),
+        ("x\n" * 10_001, "labels.txt:10001: more than 10,000 labels"),
+    ],
+)
+def test_a_file_of_labels_that_does_not_hold(tmp_path, text, message):
+    with pytest.raises(FormatError, match=message):
+        read_labels(table(tmp_path, text, "labels.txt"), has_header=False)

@@ -68,6 +68,8 @@ PAIR = {
         (NUMBERS, {"maximum": 1000.0}, "2 to 2001"),
         (NUMBERS, {"maximum": math.inf}, "finite"),
         (NUMBERS, {"labels": {"0": "no", "1": "yes"}}, "labels has no meaning for regression"),
+        (NUMBERS, {"labels_file": "label.txt"}, "labels_file has no meaning for regression"),
+        (CLASSES, {"labels": {}, "labels_file": "../label.txt"}, "String should match pattern"),
         (FLAGS, {"labels": {"0": "leaf", "2": "root"}}, "positions 0 to 1"),
         (FLAGS, {"labels": {"0": "leaf, old"}}, "no comma"),
         (FLAGS, {"labels": {"0": "none"}}, "not be 'none'"),

@@ -3,27 +3,26 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_gene.errors import TaskError
-from llama_gene.finetune import ExampleRows
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import (
-    Encoded,
     PromptEncoder,
     answer_text,
     fair_shares,
     prompt_hash,
     prompt_parts,
     prompt_texts,
+    unseen_wording,
+    wordings,
 )
 from llama_gene.tokenizer import GeneTokenizer, Span, render
 from llama_gene.vocabulary.extend import extend
 from llama_gene.vocabulary.text import train_text_tokenizer
-from nano import CONFORM, DNA, FLAGS, PAIR, STRENGTH, TASKS, dna, examples, protein
+from nano import CONFORM, DNA, FLAGS, PAIR, STRENGTH, TASKS, dna, protein
 
 TEXT = Task(
     **{
@@ -94,6 +93,25 @@ def test_the_words_an_english_tokenizer_learns_from() -> None:
         "Does it conform?\n\nAnswer: Conform",
         "How strong?\n\nAnswer: -0.3",
     }
+
+
+def test_a_question_in_other_words(nano_tokenizer: GeneTokenizer) -> None:
+    """The sequences are cut alike, whatever the words; the wording that no training uses is none of the others."""
+    task = CONFORM.model_copy(update={"paraphrases": ("Is it as it should be?",)})
+    assert wordings(task)[:3] == ("Does it conform?", "Is it as it should be?", "Question: Does it conform?")
+    assert unseen_wording(task) not in wordings(task)
+    assert prompt_hash(task) == prompt_hash(CONFORM)
+    encoder = PromptEncoder(task, nano_tokenizer, 60, questions=wordings(task))
+    (spelled,) = encoder.spell([Example("x", (dna(90, 1),))])
+    num_tokens = [sum(map(len, frame)) + len(spelled.strands[0][0]) + encoder.reserve for frame in encoder.frames]
+    assert max(num_tokens) == 60
+    assert len(set(num_tokens)) > 1
+
+
+def test_both_strands_are_spelled_where_asked(nano_tokenizer: GeneTokenizer) -> None:
+    (spelled,) = PromptEncoder(PAIR, nano_tokenizer, 80).spell([Example("x", ("AACGT", "MKV"))], both_strands=True)
+    texts = [[nano_tokenizer.decode(span) for span in strand] for strand in spelled.strands]
+    assert texts == [["AACGT", "MKV"], ["ACGTT", "MKV"]]
 
 
 def test_the_prompt_hash_follows_what_a_model_reads() -> None:
@@ -193,26 +211,3 @@ def test_what_is_short_stays_whole_and_the_rest_is_cut_to_one_length(wanted: lis
     assert not cut or max(cut) - min(cut) <= 1
     assert not cut or all(share <= max(cut) + 1 for share in whole)
     assert all(share == want for share, want in zip(shares, wanted, strict=True) if want <= room // len(wanted))
-
-
-def test_padding_is_not_the_end_and_is_never_a_target(genes: GeneTokenizer) -> None:
-    """unsloth#416: with the end of text for padding, the loss loses the end, and the model never stops."""
-    assert genes.pad_id != genes.eos_id
-    encoded = PromptEncoder(CONFORM, genes, 90).encode(examples(CONFORM, 7))
-    rows = ExampleRows(encoded, 90, 1.0, genes.pad_id, seed=1)
-    ends = padded = 0
-    for row in (rows[index] for index in range(len(rows))):
-        padding = row["input_ids"] == genes.pad_id
-        assert (row["labels"][padding] == -100).all()
-        targets = row["labels"] != -100
-        assert np.array_equal(row["labels"][targets], row["input_ids"][targets])
-        ends += int((row["labels"] == genes.eos_id).sum())
-        padded += int(padding.sum())
-    assert ends == 7
-    assert padded > 0
-
-
-def test_an_answer_may_hold_any_token(nano_tokenizer: GeneTokenizer) -> None:
-    pad, eos = nano_tokenizer.pad_id, nano_tokenizer.eos_id
-    rows = ExampleRows([Encoded([5, pad, 6], [pad, eos, eos], 0)], 10, 1.0, pad, seed=1)
-    assert rows[0]["labels"].tolist() == [-100, -100, -100, pad, eos, eos, -100, -100, -100, -100]

@@ -6,7 +6,7 @@ Read this folder in this order:
 - `record`: one named sequence, the only thing later stages see;
 - `compression`: open a plain or compressed file, or standard input;
 - `formats`, `uniprot`, `table`: what stands in FASTA, FASTQ, GenBank; in UniProt flat files; in CSV, TSV, JSONL;
-- `read`: all of them behind one `read_records`; `text`, `papers`: plain language;
+- `read`: all of them behind one `read_records`; `text`, `papers`: plain language; `spans`: sequences inside it;
 - `sections`: one large file for many readers; `kmers`: sequences as sets of numbers.
 
 >>> DNA.clean("acguNN")

@@ -1,4 +1,7 @@
-"""UniProt flat files (``.dat``, or ``.txt`` from the site): the sequences, and what is known of their function."""
+"""UniProt flat files (``.dat``, or ``.txt`` from the site): the sequences, and what is known of their function.
+
+Of the other forms that UniProt gives its entries in, XML is read by `uniprot_xml`, a row of a TSV by `from_row`.
+"""
 
 import io
 import re
@@ -8,9 +11,13 @@ from dataclasses import dataclass, field
 from llama_gene.errors import FormatError
 from llama_gene.sequences.compression import as_text
 from llama_gene.sequences.formats import Draft
+from llama_gene.sequences.table import Row
+
+TSV_COLUMNS = ("Entry", "Sequence", "Function [CC]")
 
 _START = re.compile(rb"ID   \S+\s+(?:Reviewed|Unreviewed);")
 _LENGTH = re.compile(r"SEQUENCE\s+(\d+) AA;")
+_FUNCTION = re.compile(r"(?:^|[;.]?\s+)FUNCTION:\s*")
 _FULL_NAME = re.compile(r"Full=([^;{]+)")
 # {ECO:0000269|PubMed:12345678} and (PubMed:12345678, PubMed:2): where a statement is from, and none of its words.
 _EVIDENCE = re.compile(r"\s*\{ECO:[^}]*\}|\s*\((?:PubMed:\d+|Ref\.\d+)(?:, (?:PubMed:\d+|Ref\.\d+))*\)")
@@ -18,10 +25,10 @@ _EVIDENCE = re.compile(r"\s*\{ECO:[^}]*\}|\s*\((?:PubMed:\d+|Ref\.\d+)(?:, (?:Pu
 
 @dataclass(slots=True)
 class Entry:
-    """One entry of a flat file.
+    """One entry of UniProt.
 
     Args:
-        line: The line it begins on, from 1.
+        line: The line of the file it begins on, from 1.
         accession: Its first accession number.
         name: The recommended or submitted name of the protein.
         organism: The species.
@@ -45,6 +52,50 @@ class Entry:
             return ""
         subject = " of ".join(part for part in (self.name, self.organism) if part)
         return f"{subject}: {self.function}" if subject else self.function
+
+
+def clean_comment(text: str) -> str:
+    """A comment without its evidence and the white space around it.
+
+    >>> clean_comment("Binds zinc (PubMed:1, PubMed:2). {ECO:0000269|PubMed:1}.")
+    'Binds zinc.'
+    """
+    return re.sub(r"\.\.+$", ".", _EVIDENCE.sub("", text)).strip()
+
+
+def species(organism: str) -> str:
+    """An organism without its strain and its other names.
+
+    >>> species("Frog virus 3 (isolate Goorha) (FV-3).")
+    'Frog virus 3'
+    """
+    return organism.partition(" (")[0].rstrip(".")
+
+
+def from_row(row: Row) -> Entry:
+    """The entry in a row of a TSV from UniProt's site or its REST interface.
+
+    Args:
+        row: A row with the columns ``Entry``, ``Sequence`` and ``Function [CC]`` (the fields ``accession``,
+            ``sequence`` and ``cc_function``); ``Protein names`` and ``Organism`` are read where they are.
+
+    Raises:
+        FormatError: A column is not there.
+    """
+    missing = next((name for name in TSV_COLUMNS if name not in row.cells), None)
+    if missing is not None:
+        hint = "download it with fields=accession,protein_name,organism_name,cc_function,sequence"
+        raise FormatError(f"no column {missing!r}; there are: {', '.join(row.cells)}", hint=hint)
+    # Several comments stand in one cell, each after its heading.
+    comments = [clean_comment(text) for text in _FUNCTION.split(row.cells["Function [CC]"])]
+    return Entry(
+        row.line,
+        row.cells["Entry"].strip(),
+        row.cells.get("Protein names", "").partition(" (")[0],
+        species(row.cells.get("Organism", "")),
+        " ".join(text if text.endswith(".") else f"{text}." for text in comments if text),
+        row.cells["Sequence"].strip(),
+    )
 
 
 def is_uniprot(start: bytes) -> bool:
@@ -113,8 +164,7 @@ class _Parts:
         accession, *_ = [*(" ".join(lines["AC"]).replace(";", " ").split()), ""]
         name = _FULL_NAME.search(" ".join(lines["DE"]))
         length = _LENGTH.search(" ".join(lines["SQ"]))
-        # Frog virus 3 (isolate Goorha) (FV-3).
-        organism = " ".join(lines["OS"]).partition(" (")[0].rstrip(".")
+        organism = species(" ".join(lines["OS"]))
         return Entry(
             self.line,
             accession,
@@ -132,7 +182,7 @@ def _function_comments(lines: list[str]) -> Iterator[str]:
     for line in [*lines, "-!-"]:
         if line.startswith(("-!-", "---")):
             if text:
-                yield re.sub(r"\.\.$", ".", _EVIDENCE.sub("", text)).strip()
+                yield clean_comment(text)
             text = line.removeprefix("-!- FUNCTION:").strip() if line.startswith("-!- FUNCTION:") else None
         elif text is not None:
             # A line is broken after a hyphen, too.

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from llama_gene.config import explain
 from llama_gene.errors import TaskError
 from llama_gene.files import write_text
+from llama_gene.tasks.convert import read_labels, tables_folder
 from llama_gene.tasks.task import Task
 
 _BUILTIN = resources.files("llama_gene.tasks") / "builtin"
@@ -30,17 +31,32 @@ def builtin_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in files))
 
 
-def load_task(name_or_path: str | Path) -> Task:
+def load_task(name_or_path: str | Path, data_root: Path | None = None) -> Task:
     """A built-in task by its name, or the task of a TOML file by its path.
 
     A `data` folder that starts with `.` is relative to the task's file, and becomes absolute here.
 
+    Args:
+        name_or_path: The name or the path.
+        data_root: The folder that holds `tasks/`. With it, or with an absolute `data` folder, a `labels_file` becomes
+            the `labels` it names.
+
     Raises:
         TaskError: No such task (with the nearest names), or a file that does not hold.
+        FormatError: The file of the labels is not there, or does not hold.
 
     >>> load_task("splice_reconstructed").label_names
     ('acceptor', 'donor', 'neither')
     """
+    task = _load(name_or_path)
+    if not task.has_unread_labels or (data_root is None and not Path(task.data).is_absolute()):
+        return task
+    path = tables_folder(task, data_root or Path()) / str(task.labels_file)
+    labels = read_labels(path, has_header=task.layout in {"lucaone", "lucaone_pair"})
+    return _validated({**task.model_dump(), "labels": labels}, path)
+
+
+def _load(name_or_path: str | Path) -> Task:
     text = str(name_or_path)
     if text in builtin_names():
         return _parse((_BUILTIN / f"{text}.toml").read_text(encoding="utf-8"), f"{text}.toml")
@@ -65,6 +81,10 @@ def _parse(text: str, where: str | Path) -> Task:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TaskError(f"not valid TOML: {error}", where=where) from None
+    return _validated(values, where)
+
+
+def _validated(values: dict[str, Any], where: str | Path) -> Task:
     try:
         return Task.model_validate(values)
     except ValidationError as error:

@@ -1,12 +1,15 @@
 """The rows of a task's split: read, checked, and drawn down to a cap."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from llama_gene.config import Contradictions
 from llama_gene.errors import TaskError
 from llama_gene.files import hash_file
 from llama_gene.sequences.alphabet import Policy
@@ -15,31 +18,93 @@ from llama_gene.tasks.convert import read_examples
 from llama_gene.tasks.task import Example, Task
 
 
-@dataclass(frozen=True)
 class LoadedRows:
-    """The rows of one file.
+    """The rows of one file that hold. They are read again for each pass, so no more than one is in memory.
+
+    Args:
+        task: Whose rows they are.
+        path: The table.
+        cap: At most so many rows are drawn; None for all.
+        seed: What they are drawn by.
+        bad_letters: What letters outside the alphabet get.
+        contradictions: Whether rows stay whose sequences come with another answer, too. Numbers never contradict each
+            other: they are measurements.
 
     Attributes:
-        examples: The rows drawn, in the order of the file.
         num_available: Rows in the file that hold.
         rejects: Rows that were set aside.
-        num_clipped: Rows drawn whose number lies outside the grid of answers, so that its end is their answer.
-        path: The file.
-        sha256: Its hash.
-        cap: At most so many rows were drawn; None for all.
-        seed: What they were drawn by.
-        bad_letters: What letters outside the alphabet got.
+        num_duplicates: Rows that hold whose sequences and answer came before.
+        num_contradicting: Rows that hold whose sequences come with another answer, too.
+        sha256: The file's hash.
+
+    Raises:
+        FormatError: The file is no table, or lacks a column.
+        TaskError: No row holds.
     """
 
-    examples: tuple[Example, ...]
-    num_available: int
-    rejects: tuple[Reject, ...]
-    num_clipped: int
-    path: Path
-    sha256: str
-    cap: int | None
-    seed: int
-    bad_letters: Policy
+    def __init__(
+        self,
+        task: Task,
+        path: Path,
+        *,
+        cap: int | None,
+        seed: int,
+        bad_letters: Policy,
+        contradictions: Contradictions,
+    ) -> None:
+        self.task, self.path, self.cap, self.seed = task, path, cap, seed
+        self.bad_letters, self.contradictions = bad_letters, contradictions
+        found: list[Reject] = []
+        # By hash: a few bytes a row, however long the sequences are.
+        rows = [(hash(example.sequences), hash(example.answer)) for example in self._read(found)]
+        self.rejects, self.sha256 = tuple(found), hash_file(path)
+        self.num_available = len(rows)
+        if not rows:
+            first = f"; the first of {len(found)} set aside: {found[0].reason}" if found else ""
+            raise TaskError(f"no row holds for task {task.name!r}{first}", where=path)
+        contradicting = _contradicting(rows) if task.kind != "regression" else np.zeros(len(rows), bool)
+        self.num_duplicates = len(rows) - len(set(rows))
+        self.num_contradicting = int(contradicting.sum())
+        self._kept = self._choose(contradicting)
+
+    def _read(self, rejects: list[Reject]) -> Iterator[Example]:
+        return read_examples(self.task, self.path, policy=self.bad_letters, on_reject=rejects.append)
+
+    def _choose(self, contradicting: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of the rows that hold are drawn."""
+        kept = ~contradicting if self.contradictions == "drop" else np.ones_like(contradicting)
+        if not kept.any():
+            problem = f"every row for task {self.task.name!r} contradicts another: the same sequences, another answer"
+            raise TaskError(problem, where=self.path, hint='mend the labels, or set tasks.contradictions = "keep"')
+        if self.cap is not None and self.cap < kept.sum():
+            rows = np.flatnonzero(kept)
+            chosen = np.random.default_rng(self.seed).permutation(len(rows))[: self.cap]
+            kept = np.zeros_like(kept)
+            kept[rows[chosen]] = True
+        return kept
+
+    def __len__(self) -> int:
+        return int(self._kept.sum())
+
+    def __iter__(self) -> Iterator[Example]:
+        return (example for example, kept in zip(self._read([]), self._kept, strict=True) if kept)
+
+    @cached_property
+    def examples(self) -> tuple[Example, ...]:
+        """All rows drawn, in the order of the file, in memory."""
+        return tuple(self)
+
+    def drawn(self, num: int) -> tuple[Example, ...]:
+        """At most `num` of the rows drawn, spread evenly over them."""
+        step = -(-len(self) // num)
+        return tuple(islice(self, 0, None, step))
+
+    @cached_property
+    def num_clipped(self) -> int:
+        """Rows drawn whose number lies outside the grid of answers, so that its end is their answer."""
+        if self.task.kind != "regression":
+            return 0
+        return sum(example.value is not None and self.task.is_clipped(example.value) for example in self)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -47,40 +112,42 @@ class LoadedRows:
         return {
             "path": str(self.path.resolve()),
             "sha256": self.sha256,
-            "num_rows": len(self.examples),
+            "num_rows": len(self),
             "num_available": self.num_available,
             "num_rejected": len(self.rejects),
             "num_clipped": self.num_clipped,
+            "num_duplicates": self.num_duplicates,
+            "num_contradicting": self.num_contradicting,
             "cap": self.cap,
             "seed": self.seed,
             "bad_letters": self.bad_letters,
+            "contradictions": self.contradictions,
         }
 
 
+def _contradicting(rows: list[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Which rows, as hashes of sequences and answer, have the sequences of another row and not its answer."""
+    answers: dict[int, int | None] = {}
+    for sequences, answer in rows:
+        if answers.setdefault(sequences, answer) != answer:
+            answers[sequences] = None
+    return np.array([answers[sequences] is None for sequences, _ in rows])
+
+
 def load_rows(
-    task: Task, path: Path, *, cap: int | None = None, seed: int = 0, bad_letters: Policy = "refuse"
+    task: Task,
+    path: Path,
+    *,
+    cap: int | None = None,
+    seed: int = 0,
+    bad_letters: Policy = "refuse",
+    contradictions: Contradictions = "keep",
 ) -> LoadedRows:
-    """Read a labelled table and draw at most `cap` of its rows.
+    """Check a labelled table and draw at most `cap` of its rows; see `LoadedRows`.
 
     A row that does not hold is set aside with its reason; a table of which nothing is left is an error.
-
-    Raises:
-        FormatError: The file is no table, or lacks a column.
-        TaskError: No row holds.
     """
-    rejects: list[Reject] = []
-    examples = list(read_examples(task, path, policy=bad_letters, on_reject=rejects.append))
-    if not examples:
-        first = f"; the first of {len(rejects)} set aside: {rejects[0].reason}" if rejects else ""
-        raise TaskError(f"no row holds for task {task.name!r}{first}", where=path)
-    drawn = examples
-    if cap is not None and cap < len(examples):
-        chosen = np.random.default_rng(seed).permutation(len(examples))[:cap]
-        drawn = [examples[row] for row in sorted(chosen.tolist())]
-    num_clipped = sum(example.value is not None and task.is_clipped(example.value) for example in drawn)
-    return LoadedRows(
-        tuple(drawn), len(examples), tuple(rejects), num_clipped, path, hash_file(path), cap, seed, bad_letters
-    )
+    return LoadedRows(task, path, cap=cap, seed=seed, bad_letters=bad_letters, contradictions=contradictions)
 
 
 def load_training_rows(task: Task, record: Mapping[str, Any]) -> LoadedRows | None:
@@ -88,4 +155,5 @@ def load_training_rows(task: Task, record: Mapping[str, Any]) -> LoadedRows | No
     path = Path(record["path"])
     if not path.is_file() or hash_file(path) != record["sha256"]:
         return None
-    return load_rows(task, path, cap=record["cap"], seed=record["seed"], bad_letters=record["bad_letters"])
+    names = ("cap", "seed", "bad_letters", "contradictions")
+    return load_rows(task, path, **{name: record[name] for name in names})

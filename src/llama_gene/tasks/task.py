@@ -1,10 +1,10 @@
 """A Task: what is asked of which sequences, and which answers there are. One TOML file each."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -46,7 +46,9 @@ _METRICS: Final[Mapping[TaskKind, tuple[Metric, ...]]] = {
     "text": ("rouge_l",),
 }
 # Where the rows lie and what people read about a task do not change what a model learns.
-_NOT_HASHED: Final = {"data", "title", "source", "licence", "best_possible", "best_possible_metric"}
+_NOT_HASHED: Final = frozenset(
+    {"data", "labels_file", "title", "paraphrases", "source", "licence", "best_possible", "best_possible_metric"}
+)
 
 # One line, no white space at the ends: these become tokens of a prompt or of an answer.
 Line = Annotated[str, StringConstraints(pattern=r"^\S(?:[^\r\n]*\S)?$")]
@@ -96,6 +98,7 @@ class Task(BaseModel):
         row: The row of the paper's results table it belongs to.
         title: A few words for people.
         question: The fixed instruction of the prompt; short, and different for each task.
+        paraphrases: The question in other words, for trainings that ask for them.
         inputs: The sequences, in the order of the prompt.
         layout: The layout of its tables. All but `table` fix the column names.
         data: Folder of the tables: relative to `<data root>/tasks`, absolute, or, in a task file of your own,
@@ -104,6 +107,8 @@ class Task(BaseModel):
         label_column: Column of the answer.
         labels: Classification: cell value -> answer word, in the order of the candidates.
             Multi-label: position, from "0" -> name.
+        labels_file: A file beside the tables that names the labels, see `read_labels`; `load_task` reads it into
+            `labels` as soon as it knows where the tables are, and a task that has both is not read again.
         decimals: Regression: fixed decimals of the answer.
         minimum: Regression: least number of the answers' grid, in the unit of the label column.
         maximum: Regression: greatest number of the grid.
@@ -133,6 +138,7 @@ class Task(BaseModel):
     row: PaperRow
     title: Line
     question: Line
+    paraphrases: tuple[Line, ...] = ()
     layout: Layout
     data: Line
     metric: Metric
@@ -148,6 +154,7 @@ class Task(BaseModel):
     licence: str = ""
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
     labels: dict[str, Line] = Field(default_factory=dict)
+    labels_file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")] | None = None
 
     @field_validator("labels")
     @classmethod
@@ -172,12 +179,14 @@ class Task(BaseModel):
         return self
 
     def _check_kind(self) -> None:
+        if self.labels_file is not None and self.kind not in {"classification", "multilabel"}:
+            raise ValueError(f"labels_file has no meaning for {self.kind}")
         if self.kind in {"classification", "multilabel"}:
-            if len(self.labels) < (2 if self.kind == "classification" else 1):
+            if len(self.labels) < (2 if self.kind == "classification" else 1) and not self.has_unread_labels:
                 raise ValueError(f"labels has {len(self.labels)} entries; {self.kind} needs more")
         elif self.labels:
             raise ValueError(f"labels has no meaning for {self.kind}")
-        if self.kind == "multilabel":
+        if self.kind == "multilabel" and not self.has_unread_labels:
             if set(self.labels) != {str(i) for i in range(len(self.labels))}:
                 raise ValueError(f"labels must name the positions 0 to {len(self.labels) - 1}")
             for name in self.labels.values():
@@ -216,7 +225,7 @@ class Task(BaseModel):
             raise ValueError("layout 'gue' has DNA only")
         names = ["DNA" if kind == "dna" else "protein" for kind in sorted(kinds)]
         if len(columns) > 1:
-            if self.row != (expected := "+".join(names * 2 if len(names) == 1 else names)):
+            if self.row != (expected := default_row(self.kind, [part.kind for part in self.inputs])):
                 raise ValueError(f"row {self.row!r} does not fit these inputs; they belong to {expected!r}")
         elif not self.row.endswith(" " + names[0]):
             raise ValueError(f"row {self.row!r} does not fit one {names[0]} input")
@@ -234,10 +243,25 @@ class Task(BaseModel):
 
     @cached_property
     def label_names(self) -> tuple[str, ...]:
-        """The answer words in the order of the definition (multi-label: by position); empty for other kinds."""
+        """The answer words in the order of the definition (multi-label: by position); empty for other kinds.
+
+        Raises:
+            TaskError: They stand in a file beside the tables, and nobody has said where that is.
+        """
+        self._require_labels()
         if self.kind == "multilabel":
             return tuple(self.labels[str(i)] for i in range(len(self.labels)))
         return tuple(self.labels.values())
+
+    @property
+    def has_unread_labels(self) -> bool:
+        """Whether its label names stand in a file that was not read yet."""
+        return self.labels_file is not None and not self.labels
+
+    def _require_labels(self) -> None:
+        if self.has_unread_labels:
+            problem = f"task {self.name!r} takes its label names from {self.labels_file}, beside its tables"
+            raise TaskError(problem, hint="say where the tables are: --data FOLDER, or data.root=FOLDER in a recipe")
 
     @cached_property
     def candidates(self) -> tuple[str, ...]:
@@ -274,8 +298,9 @@ class Task(BaseModel):
         """The answer text of a table's label cell; for regression, the number as well (as measured, not clipped).
 
         Raises:
-            TaskError: A cell that is not one of the task's labels, or not a number.
+            TaskError: A cell that is not one of the task's labels, or not a number; or label names that are not known.
         """
+        self._require_labels()
         cell = cell.strip()
         if self.kind == "classification":
             if cell not in self.labels:
@@ -306,9 +331,21 @@ class Task(BaseModel):
     @cached_property
     def definition_hash(self) -> str:
         """SHA-256 of what decides prompts, answers and scores; the place of the tables and the prose are left out."""
-        values: dict[str, Any] = self.model_dump(mode="json", exclude=_NOT_HASHED)
+        values: dict[str, Any] = self.model_dump(mode="json", exclude=set(_NOT_HASHED))
         # Hashing sorts a dictionary's keys, but the order of the labels is the order of the probabilities.
         return hash_value({**values, "labels": list(self.labels.items())})
+
+
+def default_row(kind: TaskKind, kinds: Sequence[Kind]) -> PaperRow:
+    """The row of the paper's table that fits a task of this kind over sequences of these kinds, if no other is named.
+
+    >>> default_row("regression", ["dna"]), default_row("classification", ["protein", "dna"])
+    ('regression DNA', 'DNA+protein')
+    """
+    names = ["DNA" if known == "dna" else "protein" for known in sorted(set(kinds))]
+    if len(kinds) > 1:
+        return cast(PaperRow, "+".join(names * 2 if len(names) == 1 else names))
+    return cast(PaperRow, f"{kind if kind in {'classification', 'regression'} else 'function'} {names[0]}")
 
 
 def _known(labels: Mapping[str, str]) -> str:

@@ -10,42 +10,69 @@ A prompt is the task's question, then its sequences as typed spans, each after i
 and the answer is `` yes`` and the end of sequence. The question is fixed and comes first, so that all rows of a task
 share a prefix. No space stands before a tag: it would cost a token of its own. A tokenizer of the shared scheme writes
 no tags; all else is the same.
+
+A chat model's own template stands around it where it has one: the question and the sequences are what the user says,
+and the answer is the turn of the assistant, ended as that model ends its turns.
+
+In training a question may be worded in other ways, too (`wordings`), so that a model learns to read it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from llama_gene.errors import TaskError
 from llama_gene.files import hash_value
+from llama_gene.sequences.alphabet import reverse_complement
+from llama_gene.tasks.convert.instructions import Instruction, split_text
 from llama_gene.tasks.task import ANSWER_SEPARATOR, Example, Task
 from llama_gene.tokenizer import GeneTokenizer, Span
+from llama_gene.tokenizer.chat import ChatFrame
 
 TEMPLATE_VERSION = 1
 _ASK = "\nAnswer:"
 _PROMPT_WEIGHT = 200
+# How any question can be put in other words; a task's definition may add its own.
+_WORDINGS: Final = ("Question: {}", "Please answer: {}", "Look at what follows. {}")
+_UNSEEN_WORDING: Final = "{} Answer briefly."
 
 Shorten = Literal["centre", "head", "refuse"]
 
 
-def prompt_parts(task: Task, sequences: Sequence[str]) -> list[str | Span]:
+def wordings(task: Task) -> tuple[str, ...]:
+    """The question of `task` in its own words first, then in the others that training may use."""
+    return (task.question, *task.paraphrases, *(form.format(task.question) for form in _WORDINGS))
+
+
+def unseen_wording(task: Task) -> str:
+    """The question in words that no training uses: what a model makes of it is understanding, not memory."""
+    return _UNSEEN_WORDING.format(task.question)
+
+
+def prompt_parts(
+    task: Task, sequences: Sequence[str], *, question: str | None = None, chat: ChatFrame | None = None
+) -> list[str | Span]:
     """The prompt of an example: text and spans in turn, beginning and ending with text.
+
+    Args:
+        task: The task.
+        sequences: One for each of its inputs.
+        question: Other words for its question.
+        chat: What a chat model's template puts around it.
 
     Raises:
         TaskError: The number of sequences is not the task's.
     """
     if len(sequences) != len(task.inputs):
         raise TaskError(f"task {task.name!r} takes {len(task.inputs)} sequences, not {len(sequences)}")
-    parts: list[str | Span] = [f"{task.question}\n"]
-    for index, (given, sequence) in enumerate(zip(task.inputs, sequences, strict=True)):
+    asked = ("" if chat is None else chat.before) + (question or task.question)
+    parts: list[str | Span] = []
+    for given, sequence in zip(task.inputs, sequences, strict=True):
         role = f"{given.role}:" if len(task.inputs) > 1 else ""
-        if index == 0:
-            parts[0] = f"{task.question}\n{role}"
-        else:
-            parts.append(f"\n{role}")
-        parts.append(Span(given.kind, sequence))
-    return [*parts, _ASK]
+        parts += [f"{asked}\n{role}", Span(given.kind, sequence)]
+        asked = ""
+    return [*parts, _ASK if chat is None else chat.after]
 
 
 def answer_text(answer: str) -> str:
@@ -76,11 +103,27 @@ class Encoded:
 
     Attributes:
         prompt: The ids of the prompt.
-        answer: The ids of the answer with the end of sequence; empty for an example without an answer.
+        answer: The ids of the answer with what ends it; empty for an example without an answer.
         num_cut: Tokens of its sequences that were left out to fit.
     """
 
     prompt: list[int]
+    answer: list[int]
+    num_cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """What differs from example to example: the rest of a prompt is the task's.
+
+    Attributes:
+        strands: The ids of each sequence between its tags, cut to fit; as given and, if asked for, with all DNA
+            reverse complemented.
+        answer: As in `Encoded`.
+        num_cut: As in `Encoded`, of the sequences as given.
+    """
+
+    strands: list[list[list[int]]]
     answer: list[int]
     num_cut: int
 
@@ -94,22 +137,39 @@ class PromptEncoder:
         max_tokens: Longest prompt and answer together.
         shorten: What is kept of sequences that do not fit: their centre or their head; or refuse. The answer and the
             question are never shortened.
+        chat: What stands around a prompt.
+        questions: The ways to word the question; the task's own if not given. Sequences are cut to fit into the
+            longest of them, so that they do not depend on the words.
+
+    Attributes:
+        frames: For each wording of the question the ids before, between and after the sequences, tags among them.
+        reserve: Tokens that are kept free for the answer.
+        end_ids: What ends an answer.
 
     Raises:
         TaskError: The tokenizer cannot spell the task's sequences, or the question alone does not fit.
     """
 
-    def __init__(self, task: Task, tokenizer: GeneTokenizer, max_tokens: int, shorten: Shorten = "centre") -> None:
+    def __init__(
+        self,
+        task: Task,
+        tokenizer: GeneTokenizer,
+        max_tokens: int,
+        shorten: Shorten = "centre",
+        *,
+        chat: ChatFrame | None = None,
+        questions: Sequence[str] = (),
+    ) -> None:
         for given in task.inputs:
             if given.kind not in tokenizer.kinds:
                 hint = f"learn a {given.kind} vocabulary for the model, or leave the task out"
                 raise TaskError(f"task {task.name!r} needs {given.kind}, which the model cannot spell", hint=hint)
-        self.task, self._tokenizer = task, tokenizer
+        self.task, self._tokenizer, self._chat = task, tokenizer, chat
         self._max_tokens, self._shorten = max_tokens, shorten
-        self._texts = tokenizer.encode_texts(prompt_parts(task, ["A"] * len(task.inputs)))
         self._answers: dict[str, list[int]] = {}
-        self._frames = [(tokenizer.opening(given.kind), tokenizer.closing(given.kind)) for given in task.inputs]
-        self._fixed = sum(map(len, self._texts)) + sum(len(before) + len(after) for before, after in self._frames)
+        self.end_ids = _end_ids(tokenizer, chat)
+        self.frames = [self._frame(question) for question in questions or [task.question]]
+        self._fixed = max(sum(map(len, frame)) for frame in self.frames)
         self.reserve = self._longest_answer()
         if self._fixed + self.reserve + 8 * len(task.inputs) > max_tokens:
             problem = (
@@ -117,20 +177,33 @@ class PromptEncoder:
             )
             raise TaskError(problem, hint="raise block_size, or shorten the question")
 
+    def _frame(self, question: str) -> list[list[int]]:
+        """The ids before, between and after the sequences, tags among them, for one wording of the question."""
+        parts = prompt_parts(self.task, ["A"] * len(self.task.inputs), question=question, chat=self._chat)
+        texts = self._tokenizer.encode_texts(parts)
+        for place, given in enumerate(self.task.inputs):
+            texts[place] = [*texts[place], *self._tokenizer.opening(given.kind)]
+            texts[place + 1] = [*self._tokenizer.closing(given.kind), *texts[place + 1]]
+        return texts
+
     def answer_ids(self, answer: str) -> list[int]:
-        """The ids of an answer after the prompt, with the end of sequence.
+        """The ids of an answer after the prompt, with what ends it.
 
         Raises:
             TaskError: The tokenizer would join the answer with the end of the prompt.
         """
         if answer not in self._answers:
-            *before, ask = prompt_parts(self.task, ["A"] * len(self.task.inputs))
+            *before, ask = prompt_parts(self.task, ["A"] * len(self.task.inputs), chat=self._chat)
             assert isinstance(ask, str)
-            start = len(self._tokenizer.encode_parts([*before, ask]))
-            whole = self._tokenizer.encode_parts([*before, ask + answer_text(answer)])
-            if whole[start - len(self._texts[-1]) : start] != self._texts[-1] or len(whole) == start:
+            asked = self._tokenizer.encode_parts([*before, ask])
+            # An assistant's turn begins without a space, unless the tokenizer would then join it with what is before.
+            for text in [answer_text(answer)] if self._chat is None else [answer, answer_text(answer)]:
+                whole = self._tokenizer.encode_parts([*before, ask + text])
+                if len(whole) > len(asked) and whole[: len(asked)] == asked:
+                    break
+            else:
                 raise TaskError(f"the tokenizer cannot set the answer {answer!r} apart from the prompt")
-            ids = [*whole[start:], self._tokenizer.eos_id]
+            ids = [*whole[len(asked) :], *self.end_ids]
             if not self.task.candidates:
                 return ids  # free text: as many answers as rows, so not kept
             self._answers[answer] = ids
@@ -145,38 +218,99 @@ class PromptEncoder:
 
     @cached_property
     def candidate_ids(self) -> list[list[int]]:
-        """The ids of every candidate answer, each with the end of sequence."""
+        """The ids of every candidate answer, each with what ends it."""
         return [self.answer_ids(answer) for answer in self.task.candidates]
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """The ids of each example.
+        """The ids of each example, asked in the first wording.
 
         Raises:
             TaskError: A sequence does not fit and the policy is to refuse, or an answer alone does not fit.
         """
-        spans = [
-            self._tokenizer.encode_spans(given.kind, [example.sequences[index] for example in examples])
-            for index, given in enumerate(self.task.inputs)
-        ]
-        return [self._assemble(example, [column[row] for column in spans]) for row, example in enumerate(examples)]
+        first, *others = self.frames[0]
+        found = []
+        for spelled in self.spell(examples):
+            prompt = list(first)
+            for span, text in zip(spelled.strands[0], others, strict=True):
+                prompt += span
+                prompt += text
+            found.append(Encoded(prompt, spelled.answer, spelled.num_cut))
+        return found
 
-    def _assemble(self, example: Example, spans: list[list[int]]) -> Encoded:
+    def spell(self, examples: Sequence[Example], *, both_strands: bool = False) -> list[Spelled]:
+        """The ids of what differs from example to example; see `encode`."""
+        strands = [self._spans(examples, flip=flip) for flip in ([False, True] if both_strands else [False])]
+        return [
+            self._spell(example, [[column[row] for column in columns] for columns in strands])
+            for row, example in enumerate(examples)
+        ]
+
+    def _spans(self, examples: Sequence[Example], *, flip: bool) -> list[list[list[int]]]:
+        """The ids of all first sequences, of all second ones, ..."""
+        columns = []
+        for place, given in enumerate(self.task.inputs):
+            letters = [example.sequences[place] for example in examples]
+            if flip and given.kind == "dna":
+                letters = [reverse_complement(sequence) for sequence in letters]
+            columns.append(self._tokenizer.encode_spans(given.kind, letters))
+        return columns
+
+    def _spell(self, example: Example, strands: list[list[list[int]]]) -> Spelled:
         answer = [] if example.answer is None else self.answer_ids(example.answer)
         room = self._max_tokens - self._fixed - max(self.reserve, len(answer))
-        if room < len(spans):
+        wanted = [len(span) for span in strands[0]]
+        if room < len(wanted):
             raise TaskError(f"row {example.id!r}: its answer alone is too long", hint="raise block_size")
-        wanted = [len(span) for span in spans]
-        if sum(wanted) > room:
-            if self._shorten == "refuse":
-                hint = "raise block_size, or set shorten to centre or head"
-                raise TaskError(f"row {example.id!r}: {sum(wanted)} sequence tokens, room for {room}", hint=hint)
-            spans = [
-                _cut(span, keep, self._shorten) for span, keep in zip(spans, fair_shares(wanted, room), strict=True)
-            ]
-        prompt: list[int] = []
-        for text, (opening, closing), span in zip(self._texts, self._frames, spans, strict=False):
-            prompt += [*text, *opening, *span, *closing]
-        return Encoded(prompt + self._texts[-1], answer, sum(wanted) - sum(map(len, spans)))
+        if sum(wanted) > room and self._shorten == "refuse":
+            hint = "raise block_size, or set shorten to centre or head"
+            raise TaskError(f"row {example.id!r}: {sum(wanted)} sequence tokens, room for {room}", hint=hint)
+        kept = [self._fit(spans, room) for spans in strands]
+        return Spelled(kept, answer, sum(wanted) - sum(map(len, kept[0])))
+
+    def _fit(self, spans: list[list[int]], room: int) -> list[list[int]]:
+        lengths = [len(span) for span in spans]
+        if sum(lengths) <= room:
+            return spans
+        shares = fair_shares(lengths, room)
+        return [_cut(span, keep, self._shorten) for span, keep in zip(spans, shares, strict=True)]
+
+
+class InstructionEncoder:
+    """Free instructions to ids, with the same template around them as around the prompts of tasks.
+
+    Args:
+        tokenizer: A tokenizer that knows the kinds of sequence in them.
+        max_tokens: Longest prompt and answer together.
+        chat: What stands around a prompt.
+    """
+
+    def __init__(self, tokenizer: GeneTokenizer, max_tokens: int, *, chat: ChatFrame | None = None) -> None:
+        self._tokenizer, self._max_tokens = tokenizer, max_tokens
+        self._before, self._ask = ("", _ASK) if chat is None else (chat.before, chat.after)
+        self._lead = answer_text("") if chat is None else ""
+        self._end_ids = _end_ids(tokenizer, chat)
+
+    def encode(self, instruction: Instruction) -> Encoded | None:
+        """The ids of an instruction; None if they are too many, since nothing in it can be cut.
+
+        Raises:
+            TokenizerError: A sequence in it is of a kind that the tokenizer does not know.
+        """
+        asked = [self._before, *instruction.parts, self._ask]
+        prompt = self._tokenizer.encode_parts(asked)
+        said = split_text(instruction.answer)
+        whole = self._tokenizer.encode_parts([*asked, self._lead, *said])
+        if whole[: len(prompt)] != prompt:  # the tokenizer joins the answer with what is before: it begins anew
+            whole = [*prompt, *self._tokenizer.encode_parts(said)]
+        answer = [*whole[len(prompt) :], *self._end_ids]
+        return Encoded(prompt, answer, 0) if len(prompt) + len(answer) <= self._max_tokens else None
+
+
+def _end_ids(tokenizer: GeneTokenizer, chat: ChatFrame | None) -> list[int]:
+    """What ends an answer: the end of sequence, or of an assistant's turn."""
+    if chat is None or not chat.end.strip():
+        return [tokenizer.eos_id]
+    return tokenizer.encode(chat.end.strip())[:1]
 
 
 def fair_shares(wanted: Sequence[int], room: int) -> list[int]:

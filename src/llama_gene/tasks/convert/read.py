@@ -7,6 +7,7 @@ from llama_gene.errors import FormatError
 from llama_gene.sequences.alphabet import Policy
 from llama_gene.sequences.read import Reject
 from llama_gene.tasks.convert import gue, lucaone
+from llama_gene.tasks.convert.parquet import PARQUET_SUFFIX
 from llama_gene.tasks.convert.table import Columns, read_table
 from llama_gene.tasks.task import Example, Layout, Task
 
@@ -17,6 +18,7 @@ _COLUMNS: dict[Layout, Columns] = {
     "table": Columns(),
 }
 _SUFFIXES = [kind + packed for kind in (".csv", ".tsv", ".jsonl") for packed in ("", ".xz", ".gz", ".zst", ".bz2")]
+_SUFFIXES.append(PARQUET_SUFFIX)
 
 
 def read_examples(
@@ -31,7 +33,7 @@ def read_examples(
 
     Args:
         task: Whose layout, columns and labels the table has.
-        path: CSV, TSV or JSONL, plain or gz, bz2, xz, zst; `"-"` is standard input.
+        path: CSV, TSV or JSONL, plain or gz, bz2, xz, zst; Parquet; `"-"` is standard input.
         policy: What letters outside the alphabet get, see `Alphabet.clean`.
         on_reject: Called with each bad row, and reading goes on. Without it a bad row raises.
         labelled: False leaves the label column alone, and the answers None: rows to predict.
@@ -44,16 +46,25 @@ def read_examples(
     return read_table(task, path, _COLUMNS[task.layout], policy=policy, on_reject=on_reject, labelled=labelled)
 
 
-def find_split(task: Task, data_root: str | Path, split: str) -> Path:
-    """The file of a split, `<data root>/tasks/<task.data>/<split>.csv` or a packed or TSV or JSONL sibling of it.
+def tables_folder(task: Task, data_root: str | Path) -> Path:
+    """Where a task's tables lie: `<data root>/tasks/<task.data>`.
 
     A task whose `data` is absolute (one loaded from a file of its own) does not need the data root.
+    """
+    return Path(data_root) / "tasks" / task.data
+
+
+def find_split(task: Task, data_root: str | Path, split: str) -> Path:
+    """The file of a split, `<split>.csv` in the folder of the tables, or a packed or TSV or JSONL sibling of it.
+
+    LucaOne's sets have it one folder deeper, as `<split>/<split>.csv`; both places are looked at.
 
     Raises:
         FormatError: No such file, or two of them.
     """
-    folder = Path(data_root) / "tasks" / task.data
-    found = [folder / f"{split}{suffix}" for suffix in _SUFFIXES if (folder / f"{split}{suffix}").is_file()]
+    folder = tables_folder(task, data_root)
+    places = [inside / f"{split}{suffix}" for inside in (folder, folder / split) for suffix in _SUFFIXES]
+    found = [place for place in places if place.is_file()]
     if not found:
         hint = f"set data.root=FOLDER, where FOLDER/tasks is; the file is {split}.csv, .tsv or .jsonl, plain or packed"
         raise FormatError(f"task {task.name!r} has no {split} rows", where=folder, hint=hint)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from llama_gene.errors import FormatError, LlamaGeneError, SequenceError, TaskError
 from llama_gene.sequences.alphabet import ALPHABETS, Policy
-from llama_gene.sequences.compression import data_suffix, display_name, open_bytes
+from llama_gene.sequences.compression import data_suffix, display_name, not_utf8, open_bytes
 from llama_gene.sequences.read import Reject
 from llama_gene.sequences.table import Row, require_columns, scan_rows
+from llama_gene.tasks.convert.parquet import PARQUET_SUFFIX, scan_parquet
 from llama_gene.tasks.task import Example, Input, Task
 
 _ID_COLUMNS = ("id", "seq_id", "name")
+_NUM_LOOKED_AT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,40 @@ def read_table(
     """Read the examples of a table one at a time; see `read_examples` for arguments and errors."""
     name = display_name(path)
     first = True
+    for row in scan_table(path):
+        if first and isinstance(row, Row):
+            # A column that the whole file lacks is the file's fault, and no row's: it raises in any case.
+            first = False
+            require_columns(path, row, _needed(task, columns, labelled))
+        try:
+            if isinstance(row, FormatError):
+                raise row
+            example = _example(task, path, row, columns, policy, labelled)
+        except (FormatError, SequenceError, TaskError) as error:
+            if on_reject is None:
+                raise
+            on_reject(_as_reject(error, row, columns, name))
+        else:
+            yield example
+
+
+def scan_table(path: str | Path) -> Iterator[Row | FormatError]:
+    """The rows of any table by its path; a bad one is yielded as its error, so that reading can go on.
+
+    Args:
+        path: CSV, TSV or JSONL, plain or packed, or Parquet; `"-"` is standard input.
+
+    Raises:
+        FormatError: The file is no table.
+    """
+    if data_suffix(path) == PARQUET_SUFFIX:
+        yield from scan_parquet(path)
+        return
     with open_bytes(path) as stream:
-        for row in scan_rows(stream, name, data_suffix(path)):
-            if first and isinstance(row, Row):
-                # A column that the whole file lacks is the file's fault, and no row's: it raises in any case.
-                first = False
-                require_columns(path, row, _needed(task, columns, labelled))
-            try:
-                if isinstance(row, FormatError):
-                    raise row
-                example = _example(task, path, row, columns, policy, labelled)
-            except (FormatError, SequenceError, TaskError) as error:
-                if on_reject is None:
-                    raise
-                on_reject(_as_reject(error, row, columns, name))
-            else:
-                yield example
+        if b"\0" in stream.peek(1)[:_NUM_LOOKED_AT]:
+            # UTF-16 without its mark is valid UTF-8, with a zero beside each letter.
+            raise not_utf8(display_name(path), 1, b"\xff\xfe")
+        yield from scan_rows(stream, display_name(path), data_suffix(path))
 
 
 def _needed(task: Task, columns: Columns, labelled: bool) -> list[str]:
