@@ -82,7 +82,7 @@ FLAGS = Task(
 )
 TASKS = (CONFORM, STRENGTH, PAIR, FLAGS)
 ENGLISH = ["The promoter of the gene is open in the leaf.", "A protein of the root folds, and the gene is read."] * 5
-LORA = LoraSettings(rank=2, alpha=16, dropout=0.2, embeddings="train")
+LORA = LoraSettings(rank=2, alpha=16, dropout=0.2)
 
 
 def dna(length: int, seed: int) -> str:

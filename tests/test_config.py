@@ -183,7 +183,7 @@ def test_files_are_found_once_in_a_stable_order(tmp_path: Path) -> None:
     [
         ([], "all", None),
         (["pretrain.lora.rank=4"], "lora+embeddings", 4),
-        (["pretrain.lora.embeddings=freeze"], "lora", 8),
+        (["pretrain.train=lora"], "lora", 8),
         (["pretrain.train=lora+new-rows"], "lora+new-rows", 8),
         (["pretrain.train=lora+new-rows", "pretrain.lora.rank=4"], "lora+new-rows", 4),
         (["pretrain.train=all", "pretrain.lora.rank=4"], "all", None),

@@ -25,6 +25,15 @@ numbers = st.lists(st.tuples(st.floats(-1e6, 1e6, width=32), st.integers(-3, 3).
         (metrics.auroc, [0, 1], [0.1, math.nan]),
         (metrics.exact_match, [], []),
         (metrics.rouge_l, ["a"], []),
+        (metrics.ec_f1, [], []),
+        (metrics.r2, [1.0, 2.0], [1.0, math.inf]),
+        (metrics.auroc, [0, 2], [[0.1, 0.9], [0.2, 0.8]]),
+        (metrics.auroc, [0, 1], [[0.1], [0.2], [0.7]]),
+        (metrics.ece, [True], [1.1]),
+        (metrics.ece, [True, False], [0.5]),
+        (metrics.mcnemar, [True], [True, False]),
+        (metrics.difference, [metrics.accuracy.of([1], [1])], []),
+        (metrics.difference, [metrics.accuracy.of([1], [1])], [metrics.accuracy.of([1, 1], [1, 1])]),
     ],
 )
 def test_refuses(metric, truth, guess):
@@ -58,6 +67,80 @@ def test_literal_text():
     # Longest common subsequence "the sat mat": 3 words of 4 and 5.
     assert metrics.rouge_l(["The cat sat, mat."], ["the dog sat on mat"]).value == pytest.approx(2 * 3 / 9)
     assert metrics.rouge_l(["", "a"], ["", ""]).value == 0.5
+
+
+def test_literal_r2():
+    assert metrics.r2([1, 2, 3], [2, 2, 2]).value == 0
+    assert metrics.r2([1, 2, 3], [3, 2, 1]).value == -3
+    assert math.isnan(metrics.r2([5, 5], [5, 4]).value)
+
+
+def test_literal_calibration_error():
+    # Bins of 1/15: 0.62 and 0.65 share the tenth, half of them right; 0.9 stands alone and is right.
+    assert metrics.ece([True, False, True], [0.62, 0.65, 0.9]).value == pytest.approx(0.27 / 3 + 0.1 / 3)
+    assert metrics.ece([True, True], [1.0, 1.0]).value == 0
+
+
+def test_auroc_of_labels_that_never_occur():
+    chance = [[0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.6, 0.3, 0.1]]
+    assert metrics.auroc([0, 1, 0], chance).value == pytest.approx(1.0)
+    assert math.isnan(metrics.auroc([1, 1, 1], chance).value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "truth", "guess", "value"),
+    [
+        (metrics.ec_f1, "EC 1.1.1.1 and EC:2.7.11.n2.", "1.1.1.1", 2 / 3),
+        (metrics.ec_f1, "(EC 3.4.21.-)", "nothing", math.nan),
+        (metrics.ec_f1, "EC 1.1.1.1", "EC 1.1.1.12, version 1.1.1, 8.1.1.1, 1.1.1.1.5", 0.0),
+        (metrics.ec_class_f1, "(EC 3.4.21.-)", "EC 3.1.1.1, EC 3.2.2.2 or EC 1.1.1.1", 2 / 3),
+        (metrics.go_f1, "GO:0005524", "GO:0005524 GO:00055 go:0004672", 1.0),
+        (metrics.enzyme_f1, "A base, phosphatases, a disease", "A PHOSPHATASE or kinase.", 2 / 3),
+    ],
+)
+def test_literal_entities(metric, truth, guess, value):
+    assert metric([truth], [guess]).value == pytest.approx(value, nan_ok=True)
+
+
+def test_mcnemar_literally():
+    # Five rows that only one gets right, all the first: 2 / 2 ** 5.
+    assert metrics.mcnemar([1] * 5 + [0, 1], [0] * 5 + [0, 1]).p == pytest.approx(2 / 32)
+    assert metrics.mcnemar([1, 0], [1, 0]) == metrics.McNemar(0, 0, 1.0)
+
+
+def test_mcnemar_of_many_rows_agrees_with_the_exact_test():
+    from scipy.stats import binomtest
+
+    first = np.repeat([True, False], [530, 480])
+    found = metrics.mcnemar(first, ~first)
+    assert found.p == pytest.approx(binomtest(480, 1010).pvalue, rel=0.02)
+
+
+@given(labels, st.integers(0, 2))
+@settings(max_examples=20, deadline=None)
+def test_a_model_does_not_differ_from_itself(rows, shift):
+    truth, guess = (np.array(column) for column in zip(*rows, strict=True))
+    one, other = metrics.mcc.of(truth, guess), metrics.mcc.of(truth, (guess + shift) % 4)
+    assert metrics.difference([one], [one]) == Score(0.0, 0.0, 0.0, len(truth))
+    there, back = metrics.difference([one], [other]), metrics.difference([other], [one])
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.value == pytest.approx(other.value - one.value)
+    assert metrics.mean([one, one]).value == pytest.approx(one.value)
+
+
+def test_pairs_share_the_luck_of_the_rows():
+    generator = np.random.default_rng(1)
+    truth = generator.integers(2, size=400)
+    first = np.where(generator.random(400) < 0.7, truth, 1 - truth)
+    second = np.where(np.arange(400) < 12, truth, first)  # the first, and at most twelve rows better
+    alone, pair = (
+        metrics.accuracy(truth, first),
+        metrics.difference(*([metrics.accuracy.of(truth, x)] for x in (first, second))),
+    )
+    assert pair.high - pair.low < 0.4 * (alone.high - alone.low)
+    # Kinds of a metric with all rows apart are merged with those of one with few.
+    mixed = metrics.difference([metrics.accuracy.of(truth, first)], [metrics.mae.of(truth, truth + np.arange(400.0))])
+    assert mixed.value == pytest.approx(199.5 - alone.value)
 
 
 def test_multilabel_with_nothing():
@@ -123,6 +206,10 @@ def test_numbers_equal_scipy(rows):
     if np.ptp(truth) == 0 or np.ptp(guess) == 0:
         assert metrics.spearman(truth, guess).value == 0
         return
+    if np.ptp(truth) > 1e-3:
+        from sklearn.metrics import r2_score
+
+        assert metrics.r2(truth, guess).value == pytest.approx(r2_score(truth, guess), rel=1e-6)
     score = metrics.spearman(truth, guess)
     assert score.value == pytest.approx(stats.spearmanr(truth, guess).statistic, abs=1e-9)
     assert score.low <= score.value <= score.high
@@ -143,6 +230,19 @@ def test_auroc_equals_sklearn(rows):
     assert score.low <= score.value <= score.high
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), *[st.integers(0, 4)] * 3), min_size=1, max_size=30))
+@settings(max_examples=20, deadline=None)
+def test_auroc_of_three_labels_equals_sklearn(rows):
+    from sklearn.metrics import roc_auc_score
+
+    truth, chance = np.array([row[0] for row in rows]), np.array([row[1:] for row in rows], float) + 1
+    chance /= chance.sum(axis=1, keepdims=True)
+    score = metrics.auroc(truth, chance)
+    if len(set(truth)) == 3:
+        assert score.value == pytest.approx(roc_auc_score(truth, chance, multi_class="ovr"))
+    assert math.isnan(score.value) == (len(set(truth)) == 1)
+
+
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_common_length_equals_the_textbook_table(left, right):
@@ -150,4 +250,4 @@ def test_common_length_equals_the_textbook_table(left, right):
     for i, one in enumerate(left, 1):
         for j, other in enumerate(right, 1):
             table[i, j] = table[i - 1, j - 1] + 1 if one == other else max(table[i - 1, j], table[i, j - 1])
-    assert metrics._common_length(left, right) == table[-1, -1]
+    assert metrics.text.common_length(left, right) == table[-1, -1]

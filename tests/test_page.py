@@ -47,6 +47,17 @@ def assert_balanced(text):
     assert parser.open == []
 
 
+def test_a_calibration_chart():
+    drawn = page.calibration_chart({NASTY: [(0.5, 0.25, 1), (1.0, 1.0, 100)], "none": []}, title="calibration")
+    circles = parse(drawn).findall("circle")
+    assert [circle.get("r") for circle in circles] == ["2.4", "6.0"]
+    # Both ends of the diagonal, and a sure answer that is always right, stand in the corners.
+    (diagonal,) = [line for line in parse(drawn).findall("line") if line.get("class") == "reference"]
+    assert (circles[1].get("cx"), circles[1].get("cy")) == (diagonal.get("x2"), diagonal.get("y2"))
+    assert NASTY in texts(drawn)
+    assert_balanced(str(drawn))
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.5, "0.500"), (-0.0001, "0.000"), (-1.25, "-1.250"), (1234567, "1,234,567"), (None, "–"), (math.nan, "–")],
@@ -165,7 +176,7 @@ def test_line_chart_on_log_axes_with_levels():
     assert len(list(root.iter("circle"))) == 3
     assert {"curve", "dot", "bar 50.000", "100k"} <= set(texts(svg))
     across = page.line_chart(series, title="t", x_label="size", y_label="count", log="x", references={"no": math.inf})
-    assert {"curve, last 1000", "dot 2e+05"} <= set(texts(across))
+    assert {"curve, last 1000", "dot 200,000"} <= set(texts(across))
     assert not any("no" in text for text in texts(across))
 
 

@@ -1,15 +1,18 @@
 """A run that is killed in every one of its stages, and started again, ends as one that was left alone."""
 
 import json
+import random
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import tiny
+from llama_gene.training.curves import PAGE
 
 # Where a stage is stopped to be killed: at the rename that would finish what it is writing. What it has finished
 # before (the DNA of the vocabulary, a part of the corpus, a checkpoint, a task's scores) must be of use afterwards.
@@ -69,9 +72,11 @@ def run_and_kill(recipe: Path, folder: Path, stage: str) -> None:
 
 
 def contents(run: Path, part: str) -> dict[str, bytes]:
-    """The files of a part of a run, without the place and the time of the run."""
+    """The files of a part of a run, without the place, the time and the speed of the run."""
     files = {name: content.replace(bytes(run), b"RUN") for name, content in tiny.files_of(run / part).items()}
-    return {name: re.sub(rb'"seconds": [0-9.]+', b"", content) for name, content in files.items()}
+    files.pop(PAGE, None)
+    times = rb'"seconds": [0-9.]+|"tokens_per_second": \[[^]]*\]'
+    return {name: re.sub(times, b"", content) for name, content in files.items()}
 
 
 def make_time(pattern: str, folder: Path) -> int:
@@ -117,5 +122,48 @@ def test_a_killed_run_ends_with_the_same_scores(killed_run: Path, tiny_run: Path
 
 def test_a_killed_run_leaves_nothing_behind(killed_run: Path, tiny_run: Path) -> None:
     assert tiny.drafts_in(killed_run) == []
+    killed, whole = (
+        {name for name in tiny.files_of(run) if not name.startswith("logs/") or name.endswith(PAGE)}
+        for run in (killed_run, tiny_run)
+    )
+    assert killed == whole
 
-    assert tiny.files_of(killed_run).keys() == tiny.files_of(tiny_run).keys()
+
+MANY_CHECKPOINTS = ("pretrain.tokens=40_000", "pretrain.checkpoint_every=1")  # 78 steps
+
+
+def newest_step(run: Path) -> int:
+    names = [path.name for path in run.glob("work/pretrain/*/checkpoint-*")]
+    return max((int(name.rpartition("-")[2]) for name in names), default=0)
+
+
+def kill_at_random(words: list[str], run: Path, draw: random.Random) -> int:
+    """Start the training, and kill -9 it anywhere in a step, some steps on; the step of the newest checkpoint then."""
+    goal = newest_step(run) + draw.randint(0, 4)  # 0: before it has done anything
+    code = "from llama_gene.cli import main; main()"
+    with subprocess.Popen([sys.executable, "-c", code, *words], env=tiny.environment()) as process:
+        while newest_step(run) < goal:
+            assert process.poll() is None
+            time.sleep(0.005)
+        time.sleep(draw.random() / 10)
+        assert process.poll() is None, "it was done before it was killed"
+        process.kill()
+    return newest_step(run)
+
+
+@pytest.mark.parametrize("num_kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_training_killed_at_random_moments_ends_in_the_same_bits(
+    num_kills: int, tiny_run: Path, tmp_path: Path
+) -> None:
+    recipe = tiny.write_recipe(tmp_path)
+    whole, killed = (tiny.copy_run(tiny_run, tmp_path / name) for name in ("whole", "killed"))
+    draw = random.Random(num_kills)
+    words = ["pretrain", str(recipe), f"output={killed}", *MANY_CHECKPOINTS]
+    steps = [kill_at_random(words, killed, draw) for _ in range(num_kills)]
+    assert 0 < steps[-1] < 78
+    for run in (killed, whole):
+        done = tiny.llama_gene("pretrain", recipe, f"output={run}", *MANY_CHECKPOINTS)
+        assert done.returncode == 0, done.stderr
+    weights = [(run / "pretrained" / "model.safetensors").read_bytes() for run in (killed, whole)]
+    assert weights[0] == weights[1]
+    assert weights[0] != (tiny_run / "pretrained" / "model.safetensors").read_bytes()

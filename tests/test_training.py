@@ -113,17 +113,17 @@ def test_a_checkpoint_that_is_half_written_has_no_name(
     nano_folder: Path, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     """lightning#688: stopped while it saved, and then resumed from what was there."""
-    from transformers import Trainer
+    from llama_gene.training import trainer
 
-    real = Trainer._save_rng_state
+    real = trainer.save_random_states
 
-    def fill_up(self: Any, folder: str) -> None:
-        real(self, folder)
-        if self.state.global_step == 4:
+    def fill_up(folder: Path) -> None:
+        real(folder)
+        if folder.name == "checkpoint-4":
             raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_save_rng_state", fill_up)
+        patch.setattr(trainer, "save_random_states", fill_up)
         with pytest.raises((LlamaGeneError, KeyboardInterrupt)) as caught:
             train_nano(nano_folder, RandomRows(NUM_ROWS), tmp_path)
     assert "KeyboardInterrupt" in repr(error) or "no space left to write" in str(caught.value)
@@ -205,7 +205,7 @@ def test_a_damaged_checkpoint_is_not_used(
     stop(nano_folder, tmp_path, at=11)
     assert names(tmp_path) == ["checkpoint-2", "checkpoint-4"]
     newest = tmp_path / "checkpoint-4"
-    file = newest / ("complete.json" if damage == "unmarked" else "optimizer.pt")
+    file = newest / ("complete.json" if damage == "unmarked" else "optimizer.safetensors")
     content = bytearray(file.read_bytes())
     content[-100] ^= 1
     if damage in {"cut", "flip"}:
@@ -238,7 +238,8 @@ def test_only_the_newest_checkpoints_are_kept(nano_folder: Path, tmp_path: Path)
     assert names(tmp_path) == ["checkpoint-5", "checkpoint-6"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names(tmp_path)  # no draft is left
     sums = json.loads((tmp_path / "checkpoint-6" / "complete.json").read_text())
-    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"} <= set(sums)
+    tensors = {"model.safetensors", "optimizer.safetensors", "random.safetensors"}
+    assert set(sums) == tensors | {"scheduler.json", "trainer_state.json"}  # and no pickle
 
 
 def test_a_damaged_checkpoint_does_not_push_out_a_good_one(nano_folder: Path, tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_a_damaged_checkpoint_does_not_push_out_a_good_one(nano_folder: Path, tm
     assert names(tmp_path) == ["checkpoint-4"]
     shutil.copytree(tmp_path / "checkpoint-4", tmp_path / "checkpoint-6")
     for folder in ("checkpoint-4", "checkpoint-6"):
-        (tmp_path / folder / "optimizer.pt").write_bytes(b"")
+        (tmp_path / folder / "optimizer.safetensors").write_bytes(b"")
     stop(nano_folder, tmp_path, at=7, keep_checkpoints=1)
     assert names(tmp_path) == ["checkpoint-2"]
 
@@ -281,7 +282,7 @@ def test_the_loss_of_a_step_is_that_of_all_its_targets(nano_folder: Path, tmp_pa
     assert sum(parts) == pytest.approx(whole, abs=1e-5)
     # The reported loss, at a rate that changes nothing, is the mean over steps of just that.
     _, log = train_nano(nano_folder, rows, tmp_path, batch_size=4, accumulate=5, learning_rate=1e-12)
-    ((step, loss),) = log.losses
+    (step,), (loss,) = log.points["step"], log.points["loss"]
     assert step == 2
     assert loss == pytest.approx(np.mean([float(packed_loss_of(model, rows, start)) for start in (0, 20)]), abs=1e-5)
 

@@ -279,7 +279,8 @@ def _last_of(points: Sequence[tuple[float, float]], is_log: bool) -> str:
     # Over orders of magnitude the end of a curve says nothing.
     if is_log:
         return ""
-    return f"{', last' if len(points) > 1 else ''} {points[-1][1]:.4g}"
+    value = points[-1][1]
+    return f"{', last' if len(points) > 1 else ''} " + (f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}")
 
 
 def _can_stand(value: float, on_log: bool) -> bool:
@@ -318,6 +319,30 @@ def scatter(points: Sequence[tuple[float, float]], *, title: str, x_label: str, 
     circle = Markup('<circle cx="{}" cy="{}" r="2.5" class="point"/>')
     shapes += [circle.format(across(x), up(y)) for x, y in finite]
     return _svg(title, f"{len(finite)} points of {y_label} against {x_label}", bottom + 36, shapes)
+
+
+def calibration_chart(curves: Mapping[str, Sequence[tuple[float, float, int]]], *, title: str) -> Markup:
+    """How often answers of a confidence are right: on the diagonal both are equal. Bins of many rows have large dots.
+
+    Args:
+        curves: Name, which the legend shows -> (mean confidence, accuracy, rows) of each bin, from unsure to sure.
+        title: What the chart shows.
+    """
+    left, right, top, bottom = 46, WIDTH - 8, 22, 308
+    across, up = Scale(0.0, 1.0, left + _PAD, right - _PAD), Scale(0.0, 1.0, bottom - _PAD, top + _PAD)
+    shapes = [*_axes(across, up, left, right, top, bottom), _text(left, 12, "right", "tick")]
+    shapes.append(_text(right, bottom + 30, "confidence", "tick", "end"))
+    shapes.append(_line(across(0.0), up(0.0), across(1.0), up(1.0), "reference"))
+    circle = Markup('<circle cx="{}" cy="{}" r="{}" class="{}"/>')
+    for rank, (name, bins) in enumerate(curves.items()):
+        style, y = f"series series-{rank % _NUM_STYLES + 1}", bottom + 48 + 18 * rank
+        most = max((n for _, _, n in bins), default=1)
+        path = " ".join(f"{across(x)},{up(height)}" for x, height, _ in bins)
+        shapes.append(Markup('<polyline points="{}" class="{}"/>').format(path, style))
+        for x, height, n in bins:
+            shapes.append(circle.format(across(x), up(height), round(2 + 4 * math.sqrt(n / most), 1), f"mark {style}"))
+        shapes += [_line(left, y, left + 24, y, style), _text(left + 30, y + 4, name, "legend")]
+    return _svg(title, "Accuracy over confidence: " + ", ".join(curves), bottom + 40 + 18 * len(curves), shapes)
 
 
 def bar_chart(

@@ -1,99 +1,67 @@
 """Continued pre-training: a grown model learns to read the corpus, and is measured on held-out documents."""
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from llama_gene.config import Modality, PretrainSettings
+from llama_gene.config import PretrainSettings
 from llama_gene.corpus.build import load_manifest, verify_shards
 from llama_gene.corpus.pack import open_rows, validation_documents
 from llama_gene.corpus.source import MODALITIES
 from llama_gene.model.folder import load_base, save_folder
 from llama_gene.model.lora import adapt
 from llama_gene.model.merge import bring_home
-from llama_gene.tokenizer import GeneTokenizer
 from llama_gene.training import num_steps, train
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-_VALIDATION_TOKENS = 20_000  # a modality; enough that bits a letter are known to about one per cent
-UNITS = {"dna": "bits per base", "protein": "bits per residue", "text": "bits per byte of English"}
+from llama_gene.training.curves import PAGE, write_page
+from llama_gene.training.held_out import VALIDATION_TOKENS, hold_out
+from llama_gene.training.parallel import rank
 
 
 def pretrain(
-    base: Path, corpus: Path, settings: PretrainSettings, output: Path, checkpoints: Path, *, seed: int
+    base: Path,
+    corpus: Path,
+    settings: PretrainSettings,
+    output: Path,
+    checkpoints: Path,
+    *,
+    seed: int,
+    logs: Path | None = None,
 ) -> None:
     """Pre-train the model folder `base` on `corpus`; save the (merged) model and its log as `output`.
+
+    Args:
+        base: A model folder.
+        corpus: What ``corpus.build`` made with its tokenizer.
+        settings: How to train.
+        output: The model folder to make, with the page of the training in it.
+        checkpoints: A folder for this training alone; see `train`.
+        seed: Decides the order of the documents, and what else is drawn.
+        logs: A folder for the page while the training goes on, and for trackers; see `train`.
 
     Raises:
         LlamaGeneError: The corpus is damaged or was encoded by another tokenizer, or the training cannot go on.
     """
     model, tokenizer, record = load_base(base, settings)
     manifest = load_manifest(corpus, tokenizer)
-    verify_shards(corpus, manifest)
+    if rank() == 0:  # for all processes that train together
+        verify_shards(corpus, manifest)
     rows, epochs = open_rows(corpus, manifest, settings.block_size, settings.tokens, seed=seed)
-    held_out = {kind: validation_documents(corpus, manifest, kind, _VALIDATION_TOKENS) for kind in MODALITIES}
-    before = {kind: bits_per_letter(model, tokenizer, kind, documents) for kind, documents in held_out.items()}
+    longest = int(model.config.max_position_embeddings)
+    sets = {
+        kind: hold_out(tokenizer, kind, validation_documents(corpus, manifest, kind, VALIDATION_TOKENS), longest)
+        for kind in MODALITIES
+    }
+    held_out = [one for one in sets.values() if one is not None]
     trained = adapt(model, settings, tokenizer.base_size, seed=seed)
-    log = train(trained, rows, settings, checkpoints, seed=seed, title="pretrain")
+    log = train(trained, rows, settings, checkpoints, seed=seed, title="pretrain", held_out=held_out, logs=logs)
+    if rank() > 0:
+        return
     model = bring_home(trained, base, output, tokenizer.fingerprint)
-    after = {kind: bits_per_letter(model, tokenizer, kind, documents) for kind, documents in held_out.items()}
+    bits = {kind: [value for _, value in log.bits(one.name)] if one else [None] for kind, one in sets.items()}
     summary = {
-        "steps": log.num_steps,
-        "tokens": log.num_tokens,
-        "trainable_parameters": log.num_trainable,
-        "parameters": log.num_parameters,
+        **log.record(),
         "train": settings.train,
-        "seconds": round(log.seconds, 1),
-        "losses": [list(point) for point in log.losses],
         "epochs_of_source": epochs,
-        "bits": {kind: {"before": before[kind], "after": after[kind]} for kind in MODALITIES},
+        "bits": {kind: {"before": values[0], "after": values[-1]} for kind, values in bits.items()},
     }
     assert log.num_steps == num_steps(len(rows), settings)
     save_folder(model, base, output, {"base": record["base"], "pretrain": summary})
-
-
-def bits_per_letter(
-    model: "PreTrainedModel", tokenizer: GeneTokenizer, kind: Modality, documents: Sequence[NDArray[np.uint32]]
-) -> float | None:
-    """Bits per base, residue or byte over whole documents; None where there are none.
-
-    Every vocabulary can be compared in this unit. Tags and the end of sequence do not count, and each document is
-    cut to what the model can read at once.
-    """
-    import torch
-
-    from llama_gene.model.head import find_head, hidden_states
-
-    if not documents:
-        return None
-    letters, counts = tokenizer.letters_of(), tokenizer.tokens_of(kind)
-    longest = int(model.config.max_position_embeddings)
-    nats, num_letters = 0.0, 0
-    model.eval()
-    head = find_head(model)
-    with torch.inference_mode():
-        for document in documents:
-            ids = document[:longest].astype(np.int64)
-            counted = counts[ids] & (ids != tokenizer.eos_id)
-            counted[0] = False  # nothing stands before it
-            if not counted.any():
-                continue
-            inputs = torch.from_numpy(ids)[None].to(model.device)
-            targets = inputs[0, 1:]
-            if head is not None:
-                losses = head.losses(hidden_states(model, input_ids=inputs)[0, :-1], targets)
-            else:
-                steps = model(input_ids=inputs, use_cache=False).logits[0, :-1].float().log_softmax(-1)
-                losses = -steps.gather(-1, targets[:, None])[:, 0]
-            nats += float(losses.double().cpu().numpy()[counted[1:]].sum())
-            if kind == "text":
-                num_letters += len(tokenizer.decode(ids[counted].tolist()).encode())
-            else:
-                num_letters += int(letters[ids[counted]].sum())
-    return nats / math.log(2) / num_letters if num_letters else None
+    write_page(log, settings, output / PAGE)

@@ -103,6 +103,7 @@ def test_a_model_type_whose_class_transformers_forces_is_named_and_refused(tmp_p
 
 
 def test_what_cannot_be_exported(nano_folder: Path, tmp_path: Path) -> None:
+    """vllm#9280, among others: an adapter with whole rows opens in no engine, so it is merged first."""
     with pytest.raises(ModelError, match="no such model folder"):
         export(tmp_path / "none", tmp_path / "exported")
     shutil.copytree(nano_folder, tmp_path / "run" / "model")

@@ -72,7 +72,6 @@ def test_chunks_of_two_blocks_are_the_whole(
         return torch.allclose(one, other, rtol=1e-5, atol=1e-5 * max(1.0, size))
 
     assert close(chunked, loss)
-    assert close(head.losses(hidden, targets).sum(), loss)
     assert close(ours[0], expected[0])
     assert close(ours[1], expected[1][first_new:])
     if biased:
@@ -108,15 +107,18 @@ def test_bf16_autocast_is_as_exact_as_bf16_can_be() -> None:
         assert float((one - true).abs().max()) < 1.5 * float((other - true).abs().max())
 
 
-def test_a_frozen_head_has_no_gradient_and_one_that_is_not_asked_for_computes_none() -> None:
+def test_a_frozen_head_has_no_gradient_and_one_that_is_not_asked_for_computes_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import torch
 
     rows, hidden, targets = torch.randn(9, 4), torch.randn(7, 4).requires_grad_(), torch.arange(7)
     head_module.Head((rows,)).summed_loss(hidden, targets).backward()
     assert rows.grad is None
     assert hidden.grad is not None
-    with torch.inference_mode():
-        assert float(head_module.Head((rows,)).summed_loss(hidden, targets)) > 0
+    monkeypatch.setattr(head_module, "_add_product", None)
+    with torch.no_grad():
+        assert float(head_module.Head((rows.requires_grad_(),)).summed_loss(hidden, targets)) > 0
 
 
 def tiny_config(kind: str, **changes: Any) -> Any:

@@ -18,10 +18,12 @@ DryRun = Annotated[
     typer.Option("--dry-run", help="Print what would be done, and what it takes: files, disk, tokens, memory, hours."),
 ]
 
+Until = Annotated[str | None, typer.Option(help="Stop after this stage.", metavar="STAGE", show_default=False)]
 
-def run(recipe: RecipeFile, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+
+def run(recipe: RecipeFile, overrides: Overrides = None, dry_run: DryRun = False, until: Until = None) -> None:
     """Run a recipe: all stages in order; what is done and unchanged is skipped, what was killed goes on."""
-    _run(_load(recipe, overrides), dry_run=dry_run)
+    _run(_load(recipe, overrides), dry_run=dry_run, until=until)
 
 
 def quickstart(overrides: Overrides = None, dry_run: DryRun = False) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from llama_gene.tasks.registry import load_task
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import Encoded, PromptEncoder, prompt_hash
 from llama_gene.tokenizer import GeneTokenizer
+from llama_gene.tokenizer.chat import ChatFrame, read_chat_frame
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -93,16 +95,43 @@ class Engine:
             )
         return task
 
-    def encoder(self, task: Task) -> PromptEncoder:
-        """The prompts of `task`, as long and shortened as in tuning."""
-        limits = self.record["prompts"]
-        return PromptEncoder(task, self.tokenizer, limits["max_tokens"], limits["shorten"])
+    def encoder(self, task: Task, question: str | None = None) -> PromptEncoder:
+        """The prompts of `task`, framed, as long and shortened as in tuning.
+
+        Args:
+            task: One of the model's tasks.
+            question: Other words for its question.
+
+        Raises:
+            TaskError: The model was tuned inside a chat template, which was changed since.
+        """
+        made = self.record["prompts"]
+        return PromptEncoder(
+            task,
+            self.tokenizer,
+            made["max_tokens"],
+            made["shorten"],
+            chat=self._chat,
+            questions=[] if question is None else [question],
+        )
+
+    @cached_property
+    def _chat(self) -> ChatFrame | None:
+        wanted = self.record["prompts"].get("chat")
+        if wanted is None:
+            return None
+        frame = read_chat_frame(self.folder)
+        if frame is None or frame.fingerprint != wanted:
+            hint = "restore the model's chat template, or tune the model again"
+            raise TaskError("the chat template is not the one the model was tuned with", where=self.folder, hint=hint)
+        return frame
 
     def predict(
         self,
         task: Task,
         examples: Iterable[Example],
         *,
+        question: str | None = None,
         batch_tokens: int = 16_384,
         on_done: Callable[[int], None] | None = None,
     ) -> Iterator[Prediction]:
@@ -111,10 +140,11 @@ class Engine:
         Args:
             task: One of the model's tasks.
             examples: Any number of them; answers are not looked at.
+            question: Other words for the task's question.
             batch_tokens: Prompt tokens in a batch, padding included.
             on_done: Told the number of examples done so far.
         """
-        encoder = self.encoder(task)
+        encoder = self.encoder(task, question)
         stream, num_done = iter(examples), 0
         while chunk := list(islice(stream, _CHUNK)):
             unlabelled = [Example(example.id, example.sequences) for example in chunk]
@@ -134,7 +164,8 @@ class Engine:
         task, prompts = encoder.task, [encoded.prompt for encoded in batch]
         if not task.candidates:
             tokens = self.tokenizer
-            written = generate_answers(self.model, prompts, encoder.reserve, eos_id=tokens.eos_id, pad_id=tokens.pad_id)
+            (end,) = encoder.end_ids
+            written = generate_answers(self.model, prompts, encoder.reserve, eos_id=end, pad_id=tokens.pad_id)
             for name, encoded, text in zip(ids, batch, written, strict=True):
                 yield Prediction(name, tokens.decode(text).strip(), None, None, encoded.num_cut)
             return

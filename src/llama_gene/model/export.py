@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_gene.errors import ModelError
-from llama_gene.files import atomic_folder, read_json, write_text
+from llama_gene.files import atomic_folder, read_json, write_json, write_text
 from llama_gene.model import stock
 from llama_gene.model.card import Check, write_card
 from llama_gene.model.folder import RECORD, load_folder
@@ -40,7 +40,7 @@ _FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
-    RECORD,
+    "tokenizer.model",
 )
 _FOLDERS = ("tasks", "additional_chat_templates")
 _MIXED = "Does <dna>ATGAAAGTTTAA</dna> code for <protein>MKV</protein>?\nAnswer:"
@@ -192,13 +192,17 @@ def _require_apart(folder: Path, output: Path) -> None:
 
 
 def _copy(folder: Path, draft: Path) -> None:
-    """Copy what belongs to a model, byte for byte, and nothing that happens to lie beside it."""
+    """Copy what belongs to a model, and nothing that happens to lie beside it."""
     for pattern in _FILES:
         for file in sorted(folder.glob(pattern)):
             shutil.copyfile(file, draft / file.name)
     for name in _FOLDERS:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, draft / name, copy_function=shutil.copyfile)
+    record = read_json(folder / RECORD)
+    for rows in record.get("tasks", {}).values():
+        rows["path"] = Path(rows["path"]).name  # where the rows lay is nobody's business
+    write_json(draft / RECORD, record)
 
 
 def _logits(model: "PreTrainedModel", prompt: Sequence[int]) -> NDArray[np.float32]:

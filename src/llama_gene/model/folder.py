@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RECORD = "llama_gene.json"
-_WEIGHTS = ("*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", RECORD)
+# What is not of the tokenizer.
+_WEIGHTS = ("*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", "*.html", RECORD)
 
 
 def save_folder(

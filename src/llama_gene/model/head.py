@@ -44,16 +44,11 @@ class Head:
             hidden: float[positions, width].
             targets: int64[positions].
         """
-        loss: Tensor = _SummedLoss.apply(hidden, targets, self, self.bias, *self.blocks)  # type: ignore[no-untyped-call]
+        rows = (self.bias, *self.blocks)
+        if not torch.is_grad_enabled():  # a function of our own is asked for gradients all the same
+            rows = tuple(None if one is None else one.detach() for one in rows)
+        loss: Tensor = _SummedLoss.apply(hidden, targets, self, *rows)  # type: ignore[no-untyped-call]
         return loss
-
-    def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each position in nats, without gradients: float32[positions]."""
-        with torch.no_grad():
-            losses = torch.empty(len(hidden), device=hidden.device)
-            for chosen, logits in self.logits(hidden, self.blocks):
-                losses[chosen], _ = _losses(logits, targets[chosen])
-        return losses
 
     def logits(self, hidden: Tensor, blocks: Sequence[Tensor]) -> Iterator[tuple[slice, Tensor]]:
         """The logits by chunks of positions, float32[chunk, rows]; the next chunk overwrites the one before.

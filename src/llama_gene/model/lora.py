@@ -1,5 +1,8 @@
 """What trains: everything, or low-rank adapters through PEFT with none, some or all rows of embedding and head."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llama_gene.config import LoraSettings, TrainingSettings
@@ -54,4 +57,13 @@ def add_lora(model: "PreTrainedModel", settings: LoraSettings) -> "PeftModel":
         use_dora=settings.dora,
         target_modules="all-linear",
     )
-    return get_peft_model(model, config)
+    with quiet_peft():
+        return get_peft_model(model, config)
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Keep from users that PEFT asks transformers for something by its older name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

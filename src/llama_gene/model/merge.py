@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from llama_gene.errors import ModelError
 from llama_gene.files import hash_file, hash_value, read_json
 from llama_gene.model.folder import RECORD, load_folder, save_folder
+from llama_gene.model.lora import quiet_peft
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -78,7 +79,8 @@ def load_merged(base: Path, adapter: Path) -> "PreTrainedModel":
         raise ModelError(f"this adapter was trained with another tokenizer than {base}", where=adapter, hint=hint)
     if trained_on.get("base") != hash_weights(base):
         raise ModelError(f"this adapter was trained on other weights than those of {base}", where=adapter, hint=hint)
-    return merge(PeftModel.from_pretrained(model, adapter))
+    with quiet_peft():
+        return merge(PeftModel.from_pretrained(model, adapter))
 
 
 def merge_folders(base: Path, adapter: Path, output: Path) -> None:

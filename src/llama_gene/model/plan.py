@@ -5,7 +5,6 @@ weights in fp32, bf16 by autocast, AdamW, packed rows with a document mask, and 
 ``benchmarks/plan.py`` compares it with measured steps.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -18,6 +17,7 @@ Strategy = Literal["one", "DDP", "FSDP2", "ZeRO-2", "ZeRO-3"]
 Device = Literal["cuda", "cpu"]
 
 SHARED: Final[tuple[Strategy, ...]] = ("DDP", "FSDP2", "ZeRO-2", "ZeRO-3")
+BY_SETTING: Final[dict[str, Strategy]] = {"ddp": "DDP", "fsdp": "FSDP2", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
 OVERHEAD: Final = 1.5 * GIB  # CUDA context, cuBLAS and NCCL buffers, and what the allocator loses between blocks
 
 _FP32, _BF16 = 4, 2
@@ -133,9 +133,10 @@ def plan_training(
         tokens: Tokens to train on.
         num_new_rows: Rows of embedding and head that are DNA's or protein's.
         gpu: The GPU.
-        num_gpus: How many of them; the batch grows with them.
+        num_gpus: How many of them share the rows of a step.
         utilisation: The share of the GPU's peak that is reached, all FLOPs counted.
     """
+    mine = settings.shared_by(num_gpus)
     flops = count_flops(architecture, settings, num_new_rows)
     strategies: tuple[Strategy, ...] = ("one",) if num_gpus == 1 else SHARED
     total = tokens * sum(part.total for part in flops.values())
@@ -143,11 +144,10 @@ def plan_training(
         num_parameters=architecture.num_parameters + _num_adapters(architecture, settings),
         trainable=count_trainable(architecture, settings, num_new_rows),
         tokens=tokens,
-        batch_tokens=settings.batch_size * settings.accumulate * settings.block_size * num_gpus,
+        batch_tokens=settings.batch_size * settings.accumulate * settings.block_size,
         flops=flops,
         memory={
-            name: memory_of(architecture, settings, num_new_rows, strategy=name, num_gpus=num_gpus)
-            for name in strategies
+            name: memory_of(architecture, mine, num_new_rows, strategy=name, num_gpus=num_gpus) for name in strategies
         },
         gpu=gpu,
         num_gpus=num_gpus,
@@ -240,7 +240,8 @@ def memory_of(
     if strategy in {"FSDP2", "ZeRO-3"}:
         layer = architecture.num_linear / architecture.num_layers
         rows = architecture.num_rows_parameters
-        exchange = compute * (2 * layer + rows) + compute * trainable.rows
+        gathered = _FP32 if strategy == "FSDP2" else compute  # FSDP2 gathers fp32, and autocast casts it
+        exchange = gathered * (2 * layer + rows + trainable.rows)
         weights /= num_gpus
     if strategy in {"FSDP2", "ZeRO-2", "ZeRO-3"}:
         gradients /= num_gpus
@@ -341,22 +342,21 @@ def remedies(
 
     What leaves the result as it is comes first: checkpointing, smaller micro-batches; then less that trains.
     """
-    halved = max(1, settings.batch_size // 8)
-    smaller: dict[str, int | str | bool] = {
-        "batch_size": halved,
-        "accumulate": settings.accumulate * math.ceil(settings.batch_size / halved),
-    }
+    mine = settings.shared_by(num_gpus)
+    each = mine.batch_size * mine.accumulate
+    halved = max(size for size in range(1, max(1, mine.batch_size // 8) + 1) if each % size == 0)
+    smaller: dict[str, int | str | bool] = {"batch_size": halved, "accumulate": num_gpus * each // halved}
     changes: list[dict[str, int | str | bool]] = []
     if not settings.gradient_checkpointing:
         changes.append({"gradient_checkpointing": True})
-    if settings.batch_size > 1:
+    if mine.batch_size > 1:
         changes += [smaller, {"gradient_checkpointing": True, **smaller}]
     if settings.train != "lora+new-rows":
         changes.append({"train": "lora+new-rows", "gradient_checkpointing": True, **smaller})
     found = []
     strategies: tuple[Strategy, ...] = ("one",) if num_gpus == 1 else SHARED
     for change in changes:
-        changed = settings.model_copy(update=change)
+        changed = mine.model_copy(update=change)
         for name in strategies:
             size = _size(architecture, changed, num_new_rows, name, num_gpus)
             if size <= gpu.memory * GIB:
@@ -365,8 +365,8 @@ def remedies(
                 break
     for other in GPUS:
         if other.memory > gpu.memory:
-            name = min(strategies, key=lambda name: _size(architecture, settings, num_new_rows, name, num_gpus))
-            size = _size(architecture, settings, num_new_rows, name, num_gpus)
+            name = min(strategies, key=lambda name: _size(architecture, mine, num_new_rows, name, num_gpus))
+            size = _size(architecture, mine, num_new_rows, name, num_gpus)
             if size <= other.memory * GIB:
                 found.append(Remedy(f"plan.gpu={other.name}", name, size / GIB))
                 break

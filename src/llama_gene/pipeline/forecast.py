@@ -32,7 +32,7 @@ from llama_gene.model.architecture import (
 )
 from llama_gene.model.extend import ROWS_MULTIPLE
 from llama_gene.model.gpu import GIB, find_gpu
-from llama_gene.model.plan import TrainingPlan, plan_training, remedies
+from llama_gene.model.plan import BY_SETTING, TrainingPlan, plan_training, remedies
 from llama_gene.sequences.compression import data_suffix, open_bytes
 from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.registry import load_task
@@ -401,6 +401,11 @@ class _Forecaster:
                 f"{name} does not fit: {least:.0f} GiB a GPU at least, {self.gpu.name} has {self.gpu.memory:.0f}; "
                 + (f"what would: {said}" if said else "take more GPUs, a smaller base, or QLoRA (lora.load_in_4bit)")
             )
+        elif plan.gpus > 1 and BY_SETTING[settings.strategy] not in training.fits():
+            fitting = [key for key, strategy in BY_SETTING.items() if strategy in training.fits()]
+            size = sum(training.memory[BY_SETTING[settings.strategy]].values()) / GIB
+            said = f"{name} takes {size:.0f} GiB a GPU with strategy={settings.strategy}, {self.gpu.name} has"
+            self.warnings.append(f"{said} {self.gpu.memory:.0f}: set {name}.strategy={' or '.join(fitting)}")
         trained = training.trainable.total
         disk = _WEIGHT_BYTES * shape.num_parameters + (settings.keep_checkpoints + 1) * _CHECKPOINT_BYTES * trained
         return StageForecast(name, wanted, disk, training.hours, training)

@@ -6,6 +6,7 @@ as long as the two agree.
 """
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import llama_gene
-from llama_gene.config import Recipe
+from llama_gene.config import Recipe, Settings
 from llama_gene.errors import LlamaGeneError, SettingsError
 from llama_gene.files import hash_file, hash_value, read_json, write_json
 from llama_gene.pipeline.stages import Stage, stages_of
+from llama_gene.training.launch import joined, launch
+from llama_gene.training.parallel import num_processes, rank, world_size
+from llama_gene.training.strategy import require_deepspeed
+from llama_gene.training.trackers import require_trackers
 
 Say = Callable[[str], None]
 
@@ -74,22 +79,65 @@ class Run:
         """Run all stages that are not done, up to `until`.
 
         Raises:
-            SettingsError: The recipe has no stage `until`.
+            SettingsError: The recipe has no stage `until`, or asks for what is not installed.
             LlamaGeneError: A stage failed, or another process works in the same folder.
         """
         names = [stage.name for stage in self.stages]
         if until is not None and until not in names:
             raise SettingsError(f"the recipe has no stage {until!r}", hint=f"its stages: {', '.join(names)}")
-        with _lock(self.folder):
-            self._hashes.keep = True
-            for draft in list(self.folder.rglob(".*.part.*")):  # what a killed run was writing, one maybe in another
-                shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
-            write_json(self.folder / "recipe.json", self.recipe.model_dump(mode="json"))
-            self._check_inputs(names[: names.index(until) + 1] if until else names)
-            for number, stage in enumerate(self.stages, start=1):
-                self._run(stage, f"[{number}/{len(names)}] {stage.name}", say)
-                if stage.name == until:
-                    return
+        if world_size() > 1:
+            with joined():
+                self._join(until, say)
+        else:
+            self._check_trainings()
+            with _lock(self.folder):
+                self._clear_up()
+                self._check_inputs(names[: names.index(until) + 1] if until else names)
+                for number, stage in enumerate(self.stages, start=1):
+                    self._run(stage, f"[{number}/{len(names)}] {stage.name}", say)
+                    if stage.name == until:
+                        return
+
+    def _check_trainings(self) -> None:
+        """Find out whether this machine can train as the recipe says: better now than after hours of corpus."""
+        for training in filter(None, (self.recipe.pretrain, self.recipe.finetune)):
+            require_trackers(training.track)
+            if training.processes is not None and training.processes > 1:
+                training.shared_by(training.processes)
+                require_deepspeed(training.strategy)
+
+    def _clear_up(self) -> None:
+        """Make the folder this run's own."""
+        self._hashes.keep = True
+        for draft in list(self.folder.rglob(".*.part.*")):  # what a killed run was writing, one maybe in another
+            shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
+        write_json(self.folder / "recipe.json", self.recipe.model_dump(mode="json"))
+
+    def _join(self, until: str | None, say: Say) -> None:
+        """Do one training as one of the processes that torchrun has started, here or on other machines.
+
+        Raises:
+            LlamaGeneError: It is no training, or the stages before it are not done.
+        """
+        place = next((place for place, stage in enumerate(self.stages) if stage.training and stage.name == until), None)
+        if place is None:
+            names = [stage.name for stage in self.stages if stage.training]
+            problem = f"{world_size()} processes do one training together, and nothing else of a recipe"
+            raise LlamaGeneError(problem, hint=f"start each of them like this: llama-gene {' or '.join(names)} RECIPE")
+        stage = self.stages[place]
+        for before in self.stages[:place]:
+            if not self.is_done(before):
+                problem = f"the stage {before.name!r} is not done, or something it reads has changed"
+                last = [one.name for one in self.stages[:place] if not one.training][-1]
+                way = f"start it first: llama-gene {before.name} RECIPE"
+                hint = way if before.training else f"do it in one process first: llama-gene run RECIPE --until {last}"
+                raise LlamaGeneError(problem, where=self.folder, hint=hint)
+        if rank() == 0:
+            with _lock(self.folder):
+                self._clear_up()
+                self._run(stage, f"[{place + 1}/{len(self.stages)}] {stage.name}", say)
+        elif not self.is_done(stage):
+            stage.make(self._work(stage, self.fingerprint(stage)))
 
     def _check_inputs(self, names: list[str]) -> None:
         """Find every input file of the stages `names`: a missing one is better told now than after hours."""
@@ -107,7 +155,15 @@ class Run:
         started = time.monotonic()
         fingerprint = self.fingerprint(stage)
         work = self._work(stage, fingerprint)
-        stage.make(work)
+        if work.parent.exists():
+            for other in work.parent.iterdir():  # what other settings left
+                if other != work:
+                    shutil.rmtree(other)
+        processes = num_processes(stage.training) if stage.training else 1
+        if processes > world_size():
+            self._launch(stage, work, processes)
+        else:
+            stage.make(work)
         seconds = time.monotonic() - started
         write_json(
             self.folder / _STAMPS / f"{stage.name}.json", {"fingerprint": fingerprint, "seconds": round(seconds, 1)}
@@ -116,13 +172,23 @@ class Run:
         say(f"{title}: {stage.output} in {seconds:.0f} s")
 
     def _work(self, stage: Stage, fingerprint: str) -> Path:
-        """A folder for what `stage` keeps while it works, such as checkpoints; what other settings left is removed."""
-        work = self.folder / "work" / stage.name / fingerprint[:16]
-        if work.parent.exists():
-            for other in work.parent.iterdir():
-                if other != work:
-                    shutil.rmtree(other)
-        return work
+        """A folder for what `stage` keeps while it works, such as checkpoints."""
+        return self.folder / "work" / stage.name / fingerprint[:16]
+
+    def _launch(self, stage: Stage, work: Path, processes: int) -> None:
+        """Do `stage` in several processes of this machine."""
+        recipe = work / "recipe.json"
+        write_json(recipe, _everything(self.recipe))
+        launch([sys.executable, "-m", "llama_gene.pipeline.member", str(recipe), stage.name, str(work)], processes)
+
+
+def _everything(settings: Any) -> Any:
+    """Settings as JSON values, those too that are left out where settings are compared."""
+    if isinstance(settings, Settings):
+        return {name: _everything(value) for name, value in settings}
+    if isinstance(settings, list):
+        return [_everything(value) for value in settings]
+    return str(settings) if isinstance(settings, Path) else settings
 
 
 def _plain(settings: Any) -> Any:

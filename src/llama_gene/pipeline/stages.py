@@ -7,19 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import llama_gene
-from llama_gene.config import Recipe, find_files
-from llama_gene.errors import FormatError, SettingsError, TaskError
-from llama_gene.files import atomic_folder, write_text
+from llama_gene.config import Recipe, TrainingSettings, find_files
+from llama_gene.errors import FormatError, SettingsError
+from llama_gene.files import atomic_folder
+from llama_gene.pipeline.tuning import Tuning
 from llama_gene.sequences.alphabet import Kind
 from llama_gene.tasks.convert import find_split
-from llama_gene.tasks.registry import load_task
-from llama_gene.tasks.rows import LoadedRows, load_rows
-from llama_gene.tasks.task import Task
 
 if TYPE_CHECKING:
     from llama_gene.corpus.contamination import HeldOutFile
@@ -39,6 +35,7 @@ class Stage:
         after: The stages whose results it reads.
         files: The files outside the run that it reads; asked for only once the stages before are done.
         make: Does the work; it is given a folder for what it keeps meanwhile, such as checkpoints.
+        training: How it trains, if it does: several processes may do that together.
     """
 
     name: str
@@ -47,6 +44,7 @@ class Stage:
     after: tuple[str, ...]
     files: Callable[[], list[Path]]
     make: Callable[[Path], None]
+    training: TrainingSettings | None = None
 
 
 def stages_of(recipe: Recipe) -> list[Stage]:
@@ -75,7 +73,7 @@ class _Stages:
     """How a recipe's stages do their work, each in the run's folder."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.folder = recipe, recipe.folder
+        self.recipe, self.folder, self._tuning = recipe, recipe.folder, Tuning(recipe)
 
     def listed(self) -> list[Stage]:
         """All of them, in order."""
@@ -102,15 +100,21 @@ class _Stages:
                 Stage("corpus", folder / "corpus", settings, ("model", *data), self._corpus_files, self._corpus)
             )
             settings = {"pretrain": recipe.pretrain, "seed": recipe.seed}
-            stages.append(Stage("pretrain", folder / "pretrained", settings, ("model", "corpus"), list, self._pretrain))
+            before, make = ("model", "corpus"), self._pretrain
+            stages.append(Stage("pretrain", folder / "pretrained", settings, before, list, make, recipe.pretrain))
             last = "pretrain"
         if recipe.tasks and recipe.finetune:
             settings = {"tasks": recipe.tasks, "finetune": recipe.finetune, "seed": recipe.seed}
-            files = self._train_files
-            stages.append(Stage("finetune", folder / "model", settings, (last, *data), files, self._finetune))
+            if recipe.finetune.patience:
+                settings["validate_every"] = recipe.finetune.validate_every  # here it decides when the training ends
+            files = self._tuning.train_files
+            make, training = self._tuning.finetune, recipe.finetune
+            stages.append(Stage("finetune", folder / "model", settings, (last, *data), files, make, training))
             settings = {"tasks": recipe.tasks, "evaluation": recipe.evaluation, "seed": recipe.seed}
-            files = self._dev_files
-            stages.append(Stage("evaluate", folder / "report", settings, ("finetune", *data), files, self._evaluate))
+            files = self._tuning.dev_files
+            stages.append(
+                Stage("evaluate", folder / "report", settings, ("finetune", *data), files, self._tuning.evaluate)
+            )
         return stages
 
     def _simulate(self, _: Path) -> None:
@@ -148,7 +152,10 @@ class _Stages:
 
     def _text_settings(self) -> Any:
         sources = self.recipe.corpus.source if self.recipe.corpus else []
-        return {"sources": [source for source in sources if source.kind == "text"], "tasks": self.recipe.tasks}
+        return {"sources": [source for source in sources if source.kind == "text"], "tasks": self._task_names()}
+
+    def _task_names(self) -> list[str]:
+        return self.recipe.tasks.use if self.recipe.tasks else []
 
     def _text_files(self) -> list[Path]:
         sources = self.recipe.corpus.source if self.recipe.corpus else []
@@ -157,7 +164,7 @@ class _Stages:
             for source in sources
             if source.kind == "text"
             for path in find_files(source.files, self.recipe.data_root)
-        ] + self._task_files()
+        ] + [*self._tuning.task_files(), *self._tuning.label_files()]
 
     def _base_files(self) -> list[Path]:
         folder = Path(self.recipe.model.base)
@@ -180,7 +187,7 @@ class _Stages:
         from llama_gene.sequences.text import read_texts
         from llama_gene.tasks.template import prompt_texts
 
-        yield from prompt_texts(self._tasks())
+        yield from prompt_texts(self._tuning.tasks())
         sources = self.recipe.corpus.source if self.recipe.corpus else []
         for source in sources:
             if source.kind == "text":
@@ -195,7 +202,7 @@ class _Stages:
         files = [path for _, path in find_tasks(settings, root)]
         if settings.decontaminate:
             files += find_files([*settings.decontaminate.dna, *settings.decontaminate.protein], root)
-            files += [file.path for file in self.held_out_files()] + self._task_files()
+            files += [file.path for file in self.held_out_files()] + self._tuning.task_files()
         return files
 
     def _corpus(self, _: Path) -> None:
@@ -215,7 +222,7 @@ class _Stages:
         if not (self.recipe.corpus and self.recipe.corpus.decontaminate and self.recipe.corpus.decontaminate.tasks):
             return []
         files = []
-        for task in self._tasks():
+        for task in self._tuning.tasks():
             paths = [find_split(task, self.recipe.data_root, "dev")]
             with suppress(FormatError):  # tests are often kept elsewhere
                 paths.append(find_split(task, self.recipe.data_root, "test"))
@@ -235,108 +242,5 @@ class _Stages:
             self.folder / "pretrained",
             work,
             seed=self.recipe.seed,
+            logs=self.folder / "logs" / "pretrain",
         )
-
-    def _tasks(self) -> list[Task]:
-        """The recipe's tasks.
-
-        Raises:
-            TaskError: Two of them have one name.
-        """
-        if self.recipe.tasks is None:
-            return []
-        tasks = [load_task(self._task_place(name)) for name in self.recipe.tasks.use]
-        names = [task.name for task in tasks]
-        if len(set(names)) < len(names):
-            raise TaskError(f"two tasks have one name: {', '.join(sorted(names))}")
-        return tasks
-
-    def _task_place(self, name: str) -> str | Path:
-        inside = self.recipe.data_root / name
-        return inside if name.endswith(".toml") and inside.exists() else name
-
-    def _task_files(self) -> list[Path]:
-        """The definitions of the tasks that are not built in."""
-        names = self.recipe.tasks.use if self.recipe.tasks else []
-        places = [Path(self._task_place(name)) for name in names if name.endswith(".toml")]
-        return [path for path in places if path.is_file()]
-
-    def _train_files(self) -> list[Path]:
-        return [find_split(task, self.recipe.data_root, "train") for task in self._tasks()] + self._task_files()
-
-    def _dev_files(self) -> list[Path]:
-        return [find_split(task, self.recipe.data_root, "dev") for task in self._tasks()] + self._task_files()
-
-    def _rows(self, task: Task, split: str) -> LoadedRows:
-        settings = self.recipe.tasks
-        assert settings is not None
-        cap = settings.max_train_rows if split == "train" else settings.max_dev_rows
-        path = find_split(task, self.recipe.data_root, split)
-        return load_rows(task, path, cap=cap, seed=self.recipe.seed, bad_letters=settings.bad_letters)
-
-    def _finetune(self, work: Path) -> None:
-        from llama_gene.finetune import TaskRows, finetune
-
-        assert self.recipe.finetune is not None
-        tasks = []
-        for task in self._tasks():
-            rows = self._rows(task, "train")
-            tasks.append(TaskRows(task, rows.examples, rows.record))
-        base = self.folder / ("pretrained" if self.recipe.pretrain else "base")
-        finetune(base, tasks, self.recipe.finetune, self.folder / "model", work, seed=self.recipe.seed)
-
-    def _evaluate(self, work: Path) -> None:
-        from llama_gene.evaluation.evaluate import evaluate_task
-        from llama_gene.evaluation.report import write
-        from llama_gene.evaluation.result import TaskResult
-        from llama_gene.inference.engine import Engine
-
-        engine = Engine.load(self.folder / "model")
-        results = []
-        for task in self._tasks():
-            kept = work / f"{task.name}.json"
-            if not kept.exists():
-                test = self._rows(task, "dev")
-                train = self._rows(task, "train") if self.recipe.evaluation.baselines else None
-                tokens = self.recipe.evaluation.batch_tokens
-                result = evaluate_task(engine, task, test, train, split="dev", batch_tokens=tokens)
-                write_text(kept, result.model_dump_json())
-            results.append(TaskResult.model_validate_json(kept.read_text(encoding="utf-8")))
-        with atomic_folder(self.folder / "report") as draft:
-            write(self._report(engine.record, results), draft)
-
-    def _report(self, record: dict[str, Any], results: list[Any]) -> Any:
-        from llama_gene.evaluation.evaluate import describe_model
-        from llama_gene.evaluation.result import Report
-
-        recipe = self.recipe
-        assert recipe.tasks is not None
-        notes = []
-        if recipe.tasks.max_train_rows:
-            notes.append(f"At most {recipe.tasks.max_train_rows:,} training rows a task (tasks.max_train_rows).")
-        if recipe.tasks.max_dev_rows:
-            notes.append(f"At most {recipe.tasks.max_dev_rows:,} dev rows a task (tasks.max_dev_rows).")
-        # Without the first point, where a new model knows nothing: all that is learned later would look flat beside it.
-        curves = {
-            stage: tuple({"step": float(step), "loss": loss} for step, loss in record[stage]["losses"][1:])
-            for stage in ("pretrain", "finetune")
-            if stage in record
-        }
-        return Report(
-            title=recipe.name,
-            model=describe_model(record),
-            results=tuple(results),
-            simulated=recipe.simulate is not None,
-            notes=tuple(notes),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            version=llama_gene.__version__,
-            curves=curves,
-            bits_per_letter=_bits(record),
-        )
-
-
-def _bits(record: dict[str, Any]) -> dict[str, float]:
-    from llama_gene.pretrain import UNITS
-
-    bits = record.get("pretrain", {}).get("bits", {})
-    return {UNITS[kind]: value["after"] for kind, value in bits.items() if value["after"] is not None}

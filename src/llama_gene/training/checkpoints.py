@@ -1,18 +1,29 @@
-"""Checkpoints: what trains, whole or absent, with checksums that are verified before one is used."""
+"""Checkpoints: what trains, whole or absent, with checksums that are verified before one is used.
+
+Weights and optimizer lie whole, by the names of the parameters, so that any number of processes can go on from them.
+
+This module imports torch; import it where it is used.
+"""
 
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llama_gene.files import hash_file, write_json
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from llama_gene.files import hash_file, read_json, write_json
+from llama_gene.training.gather import dealt_out, gathered, put_back
+from llama_gene.training.parallel import gather_objects, rank
 
 _MARKER = "complete.json"  # a checkpoint without it was cut short, and is not used
-_WEIGHTS = "model.safetensors"
+_WEIGHTS, _OPTIMIZER, _RANDOM = "model.safetensors", "optimizer.safetensors", "random.safetensors"
+_SCHEDULER = "scheduler.json"
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:
@@ -27,10 +38,11 @@ def newest_checkpoint(checkpoints: Path) -> Path | None:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, the oldest first, whole or not."""
-    return sorted(folder.glob("checkpoint-*"), key=_step)
+    return sorted(folder.glob("checkpoint-*"), key=checkpoint_step)
 
 
-def _step(checkpoint: Path) -> int:
+def checkpoint_step(checkpoint: Path) -> int:
+    """The step after which it was saved."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
@@ -59,40 +71,117 @@ def finish_checkpoint(draft: Path, final: Path, keep: int) -> None:
         final: Its place among the others.
         keep: How many to keep, this one included.
     """
-    write_json(draft / _MARKER, {path.name: hash_file(path) for path in draft.iterdir() if path.is_file()})
+    write_json(
+        draft / _MARKER,
+        {path.relative_to(draft).as_posix(): hash_file(path) for path in draft.rglob("*") if path.is_file()},
+    )
     shutil.rmtree(final, ignore_errors=True)
     draft.replace(final)
     shutil.rmtree(draft.parent)
     # One with a higher number was damaged, or it would have been resumed: it must not push out a good one.
     found = list_checkpoints(final.parent)
-    old = [path for path in found if _step(path) <= _step(final)]
+    old = [path for path in found if checkpoint_step(path) <= checkpoint_step(final)]
     for path in [*old[:-keep], *found[len(old) :]]:
         shutil.rmtree(path)
 
 
-def save_weights(model: Any, state: "dict[str, Tensor] | None", folder: Path) -> None:
+def save_weights(model: Any, folder: Path) -> None:
     """Save what trains of `model`, each parameter under its own name; the frozen rest lies in the base's folder.
 
-    Args:
-        model: The model that trains.
-        state: Its state where it was gathered from several devices; the model's own if None.
-        folder: A checkpoint.
+    All processes must ask; the first one writes.
     """
-    from safetensors.torch import save_file
-
-    own = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(own if state is None else {name: state[name] for name in own}, folder / _WEIGHTS)
+    _save_tensors(gathered(_trained(model).items()), folder / _WEIGHTS)
 
 
 def load_weights(model: Any, folder: Path) -> None:
-    """Put what `save_weights` saved back into `model`."""
-    import torch
-    from safetensors.torch import load_file
-
-    saved = load_file(folder / _WEIGHTS)
-    own = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    assert own.keys() == saved.keys(), "a checkpoint of a training that trained other parameters"
-    with torch.no_grad():
+    """Put what `save_weights` saved back into `model`, however many processes share it now."""
+    own = _trained(model)
+    with safe_open(folder / _WEIGHTS, "pt") as saved, torch.no_grad():
+        assert own.keys() == set(saved.keys()), "a checkpoint of a training that trained other parameters"
         for name, value in own.items():
-            value.copy_(saved[name])
+            put_back(value, saved.get_tensor(name))
+
+
+def _trained(model: Any) -> dict[str, Tensor]:
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+def save_scheduler(scheduler: Any, folder: Path) -> None:
+    """Save where `scheduler` is; the first process writes."""
+    if rank() == 0:
+        write_json(folder / _SCHEDULER, scheduler.state_dict())
+
+
+def load_scheduler(scheduler: Any, folder: Path) -> None:
+    """Put what `save_scheduler` saved back."""
+    scheduler.load_state_dict(read_json(folder / _SCHEDULER))
+
+
+def save_optimizer(optimizer: Any, model: Any, folder: Path) -> None:
+    """Save what `optimizer` knows of each parameter, under the parameter's name.
+
+    All processes must ask; the first one writes.
+    """
+    names = {id(value): name for name, value in model.named_parameters()}
+    states = (
+        (f"{names[id(value)]}.{key}", state)
+        for group in optimizer.param_groups
+        for value in group["params"]
+        for key, state in optimizer.state[value].items()
+    )
+    _save_tensors(gathered(states), folder / _OPTIMIZER)
+
+
+def load_optimizer(optimizer: Any, model: Any, folder: Path, rates: Sequence[float]) -> None:
+    """Put what `save_optimizer` saved back, however many processes share the parameters now.
+
+    Args:
+        optimizer: For the same parameters.
+        model: The model they are of.
+        folder: A checkpoint.
+        rates: The learning rate that each of its groups goes on with.
+    """
+    names = {id(value): name for name, value in model.named_parameters()}
+    with safe_open(folder / _OPTIMIZER, "pt") as saved:
+        keys: dict[str, list[str]] = {}
+        for name in saved.keys():  # noqa: SIM118 - it is no dict
+            keys.setdefault(name.rpartition(".")[0], []).append(name)
+        values = [value for group in optimizer.param_groups for value in group["params"]]
+        states = {}
+        for place, value in enumerate(values):
+            found = {name.rpartition(".")[2]: saved.get_tensor(name) for name in keys[names[id(value)]]}
+            # A count of steps has no dimension, and lies whole everywhere.
+            states[place] = {key: dealt_out(one, value) if one.dim() else one for key, one in found.items()}
+    groups = optimizer.state_dict()["param_groups"]
+    for group, rate in zip(groups, rates, strict=True):
+        group["lr"] = rate
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def save_random_states(folder: Path) -> None:
+    """Save the random states of all processes, which must all ask: of torch, as nothing else draws in a training."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    every = enumerate(gather_objects(states))
+    named = {f"{number}.{key}": state for number, found in every for key, state in found.items()}
+    _save_tensors(named, folder / _RANDOM)
+
+
+def load_random_states(folder: Path) -> None:
+    """Go on with this process's random numbers; a process that was not there goes on with those it began with."""
+    mine = {
+        name.partition(".")[2]: state
+        for name, state in load_file(folder / _RANDOM).items()
+        if name.startswith(f"{rank()}.")
+    }
+    if "cpu" in mine:
+        torch.set_rng_state(mine["cpu"])
+    if "cuda" in mine and torch.cuda.is_available():
+        torch.cuda.set_rng_state(mine["cuda"])
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    if rank() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path)

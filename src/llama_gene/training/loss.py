@@ -9,32 +9,47 @@ if TYPE_CHECKING:
 
 
 def packed_loss(
-    model: Any, batch: dict[str, "Tensor"], num_targets: Any = None, *, chunked: bool | None = None
+    model: Any,
+    batch: dict[str, "Tensor"],
+    num_targets: Any = None,
+    *,
+    chunked: bool | None = None,
+    sequence_weight: float = 0.0,
 ) -> "Tensor":
     """The mean loss of a packed batch, in nats a target token; only positions that predict go through the head.
 
     Args:
         model: A causal language model, with adapters or without.
-        batch: ``input_ids``, ``labels``, ``position_ids``, int64[rows, block]; labels of -100 are no targets.
+        batch: ``input_ids``, ``labels``, ``position_ids``, int64[rows, block]; labels of -100 are no targets. And
+            ``sequence_labels``, where there are targets of a second kind.
         num_targets: Targets in the whole step, over all its micro-batches; this batch's own if not given.
         chunked: Whether its head is one that ``model.head`` can take over; found out if not given. For others
             the model makes all logits at once.
+        sequence_weight: What the loss on a target of the second kind weighs. They add to the sum, and not to the number
+            that it is divided by: that is of the first kind alone.
     """
+    import torch
     import torch.nn.functional as F  # noqa: N812 - its name everywhere
 
     from llama_gene.model.head import find_head, hidden_states, read_head
 
-    targets = batch["labels"][:, 1:]
+    kinds = [(batch["labels"][:, 1:], 1.0)]
+    if sequence_weight and "sequence_labels" in batch:
+        kinds.append((batch["sequence_labels"][:, 1:], sequence_weight))
     inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"]}
     head = find_head(model) if chunked is None else read_head(model) if chunked else None
     if head is not None:
-        wanted = targets != IGNORE
-        loss = head.summed_loss(hidden_states(model, **inputs)[:, :-1][wanted], targets[wanted])
+        hidden = hidden_states(model, **inputs)[:, :-1]
+        sums = [head.summed_loss(hidden[targets != IGNORE], targets[targets != IGNORE]) for targets, _ in kinds]
     else:
-        kept = (targets != IGNORE).any(dim=0).nonzero().squeeze(-1)
+        predicts = torch.stack([(targets != IGNORE).any(dim=0) for targets, _ in kinds]).any(dim=0)
+        kept = predicts.nonzero().squeeze(-1)
         # Without a cache, or the document mask would not be made from the positions.
-        logits = model(**inputs, use_cache=False, logits_to_keep=kept).logits
-        chosen = targets[:, kept].flatten()
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), chosen, ignore_index=IGNORE, reduction="sum")
-    mean: Tensor = loss / (num_targets if num_targets is not None else (targets != IGNORE).sum())
+        logits = model(**inputs, use_cache=False, logits_to_keep=kept).logits.flatten(0, 1).float()
+        sums = [
+            F.cross_entropy(logits, targets[:, kept].flatten(), ignore_index=IGNORE, reduction="sum")
+            for targets, _ in kinds
+        ]
+    loss = sum(weight * one for one, (_, weight) in zip(sums, kinds, strict=True))
+    mean: Tensor = loss / (num_targets if num_targets is not None else (kinds[0][0] != IGNORE).sum())
     return mean

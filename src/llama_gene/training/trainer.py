@@ -6,25 +6,42 @@ This module imports torch and transformers; import it where it is used.
 import math
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import DistributedType, FullyShardedDataParallelPlugin
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from llama_gene.corpus.pack import Row
 from llama_gene.errors import LlamaGeneError
+from llama_gene.files import write_json
 from llama_gene.model.head import find_head, plain_model
 from llama_gene.model.rows import row_parameters
-from llama_gene.progress import Progress
-from llama_gene.training.checkpoints import finish_checkpoint, list_checkpoints, load_weights, save_weights
+from llama_gene.training.checkpoints import (
+    finish_checkpoint,
+    list_checkpoints,
+    load_optimizer,
+    load_random_states,
+    load_scheduler,
+    load_weights,
+    save_optimizer,
+    save_random_states,
+    save_scheduler,
+    save_weights,
+)
+from llama_gene.training.gather import whole
+from llama_gene.training.log import VALIDATION
 from llama_gene.training.loss import packed_loss
+from llama_gene.training.parallel import all_agree, gather_objects
+from llama_gene.training.strategy import DEEPSPEED, sharing
 from llama_gene.training.train import Rows
+from llama_gene.training.validation import Validation
 
 _MAX_NAMED_ROWS = 16
 
@@ -34,17 +51,34 @@ class PackedModel(nn.Module):
 
     Args:
         model: A causal language model, with adapters or without.
+        autocast: The type to compute in.
+        sequence_weight: What the loss on a token of a sequence weighs beside that on one of an answer.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, autocast: torch.dtype = torch.float32, *, sequence_weight: float = 0.0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._autocast, self._sequence_weight = model, autocast, sequence_weight
         self._has_head = find_head(model) is not None
+        # What FSDP gathers at a time; all else, the rows of embedding and head too, it gathers for the whole forward.
+        self._no_split_modules = decoder_layers(model)
 
     def forward(self, batch: dict[str, Tensor], num_targets: Any = None) -> Tensor:
         """The mean loss of a packed batch; see `packed_loss`."""
-        # Its rows may be other tensors by now: on another device, or gathered for this step.
-        return packed_loss(self.model, batch, num_targets, chunked=self._has_head)
+        device = batch["input_ids"].device.type
+        # A cast weight that is kept till the end of the forward would be a whole one, where FSDP keeps pieces.
+        keep = not isinstance(self, FSDPModule)
+        with torch.autocast(device, self._autocast, enabled=self._autocast != torch.float32, cache_enabled=keep):
+            # Its rows may be other tensors by now: on another device, or gathered for this step.
+            return packed_loss(
+                self.model, batch, num_targets, chunked=self._has_head, sequence_weight=self._sequence_weight
+            )
+
+
+def decoder_layers(model: Any) -> list[str]:
+    """The names of the classes of a causal language model's layers."""
+    model = plain_model(model)
+    found = {type(module).__name__ for module in model.modules()}
+    return sorted(found & set(model._no_split_modules or ()))
 
 
 class NumberedRows(torch.utils.data.Dataset[Row]):
@@ -65,31 +99,6 @@ def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
     return {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
 
 
-class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Progress, and losses in the log at every checkpoint.
-
-    Args:
-        report: Where progress is shown.
-        tokens_a_step: Tokens in an optimizer step.
-    """
-
-    def __init__(self, report: Progress, tokens_a_step: int) -> None:
-        self._report, self._tokens_a_step = report, tokens_a_step
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock."""
-        self._started, self._first = time.monotonic(), state.global_step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Report, and log where a resumed training will go on."""
-        rate = (state.global_step - self._first) * self._tokens_a_step / (time.monotonic() - self._started)
-        losses = [entry["loss"] for entry in state.log_history[-1:] if "loss" in entry]
-        loss = f"loss {losses[0]:.3f}  " if losses else ""
-        self._report(state.global_step, f"{loss}{rate:,.0f} tokens/s")
-        # What a checkpoint interrupts is logged with it, or a resumed training would log other means.
-        control.should_log |= state.global_step % args.save_steps == 0 or state.global_step == state.max_steps
-
-
 class PackedTrainer(Trainer):  # type: ignore[misc]
     """Rows in their given order, our loss, checkpoints that are whole or absent, and faults that say where they are.
 
@@ -97,8 +106,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         model: The model that gives its loss.
         arguments: The settings.
         rows: All rows of the training, in their order.
-        report: Where progress is shown.
-        block_size: Tokens in a row.
+        validation: Measures the model when a callback asks for it.
+        callbacks: See ``transformers``.
         row_rate: The learning rate of embedding and head.
     """
 
@@ -107,28 +116,42 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         model: PackedModel,
         arguments: TrainingArguments,
         rows: Rows,
-        report: Progress,
+        validation: Validation,
+        callbacks: list[TrainerCallback],
         *,
-        block_size: int,
         row_rate: float,
     ) -> None:
         self.optimizer: Any
-        self._row_rate = row_rate
+        self.control: Any
+        self._row_rate, self._validation = row_rate, validation
         self._draft: Path | None = None
         self._step: list[tuple[list[int], Tensor]] = []  # numbers of rows and loss of each micro-batch
         self._batches: list[dict[str, Tensor]] = []
         self._num_parts = 1  # that a micro-batch is cut into
-        tokens = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * block_size
         super().__init__(
             model=model,
             args=arguments,
             train_dataset=NumberedRows(rows),
             data_collator=collate,
-            callbacks=[Reporter(report, tokens)],
+            callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
+        if self.is_deepspeed_enabled:
+            from deepspeed import zero
+
+            for value in model.model.get_output_embeddings().parameters():  # our loss reads them, not their module
+                zero.register_external_parameter(model, value)
         # Our loss divides by the targets of the whole step, and the first token of a row is none.
         self.model_accepts_loss_kwargs = self._loss_shifts_labels = True
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Let FSDP share a model on CPUs, too: torch can, and accelerate asks for it on accelerators only."""
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp_plugin_args is not None and state.distributed_type == DistributedType.MULTI_CPU:
+            state.distributed_type = DistributedType.FSDP
+            state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -159,8 +182,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Our loss."""
-        return model(inputs, num_items_in_batch)
+        """Our loss: this process's part of the mean over the targets of all of them."""
+        # Gradients are averaged over the processes, and here they are parts of a sum.
+        return model(inputs, num_items_in_batch) * self.args.world_size
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Forward and backward of a micro-batch; where the memory does not hold it, in two halves, or four."""
@@ -208,7 +232,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             )
             raise LlamaGeneError(f"the memory of the GPU does not hold a single row ({problem})", hint=hint)
         if self.args.world_size > 1:
-            hint = f"halve batch_size (now {num_rows}) and double accumulate: the step stays the same"
+            smaller = -(-num_rows // 2)
+            rows_a_step = num_rows * self.args.gradient_accumulation_steps * self.args.world_size
+            hint = f"take batch_size = {smaller} and accumulate = {rows_a_step // smaller}: the step stays the same"
             raise LlamaGeneError(f"the memory of a GPU does not hold a micro-batch ({problem})", hint=hint)
         self._num_parts *= 2
         rows_then = -(-num_rows // self._num_parts)
@@ -219,40 +245,83 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         """The norm; this is the last moment at which the weights are still good."""
         norm = super()._get_grad_norm(model, grad_norm)
         losses = torch.stack([loss for _, loss in self._step])
-        if not bool(losses.isfinite().all() & torch.as_tensor(norm).isfinite().to(losses.device)):
-            self._stop(losses.tolist(), float(norm))
+        good = losses.isfinite().all()
+        if norm is not None:  # DeepSpeed knows it after the step only
+            norm = whole(torch.as_tensor(norm))
+            good &= norm.isfinite().to(losses.device)
+        if not all_agree(good):
+            self._stop(losses.tolist(), math.nan if norm is None else float(norm))
         return norm
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Log what the validation measures; a callback says when."""
+        figures = {f"{VALIDATION}{name}": value for name, value in self._validation(self).items()}
+        self.log(figures)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
 
     def _stop(self, losses: list[float], norm: float) -> None:
         """Raise the error that says which rows have a loss or a gradient that is no number."""
-        bad = [rows for (rows, _), loss in zip(self._step, losses, strict=True) if not math.isfinite(loss)]
+        mine = [(rows, loss) for (rows, _), loss in zip(self._step, losses, strict=True)]
+        step = [part for parts in gather_objects(mine) for part in parts]
+        bad = [rows for rows, loss in step if not math.isfinite(loss)]
         what = "loss" if bad else "gradient"
-        value = next((loss for loss in losses if not math.isfinite(loss)), norm)
-        rows = sorted(row for group in bad or [rows for rows, _ in self._step] for row in group)
+        value = next((loss for _, loss in step if not math.isfinite(loss)), norm)
+        rows = sorted(row for group in bad or [rows for rows, _ in step] for row in group)
         named = ", ".join(map(str, rows[:_MAX_NAMED_ROWS])) + (", ..." if len(rows) > _MAX_NAMED_ROWS else "")
         hint = "lower learning_rate, or use fp32"
         if kept := list_checkpoints(Path(self.args.output_dir)):
             hint += f"; the last good checkpoint is {kept[-1]}"
-        step = self.state.global_step + 1
-        raise LlamaGeneError(f"the {what} is no number ({value}) at step {step}, in the rows {named}", hint=hint)
+        place = f"at step {self.state.global_step + 1}, in the rows {named}"
+        raise LlamaGeneError(f"the {what} is no number ({value}) {place}", hint=hint)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._draft or self.args.output_dir)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save what trains, for any number of processes to go on from; DeepSpeed saves it with its optimizer."""
         assert output_dir is not None
-        save_weights(self.model, state_dict, Path(output_dir))
+        if not self.is_deepspeed_enabled:
+            save_weights(self.model, Path(output_dir))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(self.model if model is None else model, Path(resume_from_checkpoint))
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_deepspeed_enabled:
+            self.model_wrapped.save_checkpoint(output_dir)
+            if self.args.should_save:
+                stage = self.model_wrapped.zero_optimization_stage()
+                write_json(Path(output_dir) / DEEPSPEED, sharing(f"zero{stage}", self.args.world_size))
+        else:
+            save_optimizer(self.optimizer, self.model, Path(output_dir))
+        save_scheduler(self.lr_scheduler, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        load_scheduler(self.lr_scheduler, Path(checkpoint))
+        if not self.is_deepspeed_enabled:  # else it lies with the weights
+            load_optimizer(self.optimizer, self.model, Path(checkpoint), self.lr_scheduler.get_last_lr())
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        save_random_states(Path(output_dir))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_random_states(Path(checkpoint))
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self.args.output_dir)
         self._draft = folder / "draft"
-        shutil.rmtree(self._draft, ignore_errors=True)
+        if self.args.should_save:
+            shutil.rmtree(self._draft, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
         try:
             super()._save_checkpoint(model, trial)
         finally:
             draft, self._draft = self._draft, None
-        name = f"checkpoint-{self.state.global_step}"
-        finish_checkpoint(draft / name, folder / name, self.args.save_total_limit)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            name = f"checkpoint-{self.state.global_step}"
+            finish_checkpoint(draft / name, folder / name, self.args.save_total_limit)
