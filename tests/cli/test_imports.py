@@ -20,7 +20,10 @@ def test_the_package_loads_nothing_heavy() -> None:
     assert loaded_by("import llama_gene") == []
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "predict --help", "vocabulary --help", "tasks list --help"])
+@pytest.mark.parametrize(
+    "words",
+    ["--help", "run --help", "predict --help", "vocabulary --help", "tasks list --help", "data list --help"],
+)
 def test_help_loads_nothing_heavy(words: str) -> None:
     call = f"""
 import sys

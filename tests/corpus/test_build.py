@@ -74,6 +74,7 @@ def test_a_source_that_gives_nothing_raises(data: Path, nano_tokenizer: GeneToke
 
 
 def test_a_corpus_of_another_tokenizer_raises(corpus: Path, tmp_path: Path) -> None:
+    """open-instruct#1518: tokens that another tokenizer made, taken from a cache."""
     from nano import DNA
 
     text = train_text_tokenizer(["other words"], 258, tmp_path / "text")

@@ -1,10 +1,46 @@
+import json
+import stat
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llama_gene.errors import LlamaGeneError
+from llama_gene.evaluation import baselines
 from llama_gene.evaluation.baselines import fit_predict
 from llama_gene.evaluation.features import LETTERS, KmerTable
+from llama_gene.evaluation.translation import coded_share
+from llama_gene.sequences.alphabet import reverse_complement
+
+# A program that takes the words of MMseqs2: each query hits the targets that begin with the same letter, by length.
+STAND_IN = r"""
+import sys
+from pathlib import Path
+command, queries, targets, hits, work, *options = sys.argv[1:]
+assert command == "easy-search" and "query,target,bits" in options, sys.argv
+read = lambda path: [part.split() for part in Path(path).read_text().split(">")[1:]]
+if any(sequence == "CRASH" for _, sequence in read(queries)):
+    sys.exit("it has crashed")
+Path(hits).write_text("".join(
+    f"{q}\t{t}\t{len(target)}\n" for q, query in read(queries) for t, target in read(targets) if query[0] == target[0]
+))
+"""
+
+
+@pytest.fixture(autouse=True)
+def without_mmseqs(monkeypatch):
+    """What is installed here does not decide what is tested."""
+    monkeypatch.setattr(baselines, "find_mmseqs", lambda: None)
+
+
+@pytest.fixture
+def mmseqs(tmp_path, monkeypatch):
+    program = tmp_path / "mmseqs"
+    program.write_text(f"#!{sys.executable}\n{STAND_IN}")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(baselines, "find_mmseqs", lambda: str(program))
 
 
 def random_dna(generator, length):
@@ -78,10 +114,106 @@ def test_regression():
 def test_one_class_only():
     found = fit_predict("classification", ["dna"], [("ACG",), ("CCG",)], [2, 2], [("TTT",)] * 3)
     assert {name: guess.tolist() for name, guess in found.items()} == {
-        "majority": [2, 2, 2],
-        "k-mer": [2, 2, 2],
-        "k-mer + position": [2, 2, 2],
+        name: [2, 2, 2] for name in ("majority", "k-mer", "k-mer + position", "nearest")
     }
+
+
+def test_the_nearest_row_answers_for_labels_and_numbers_too():
+    rows, test = [("ACACACGG",), ("GTTGTTGT",), ("ACACACTT",)], [("GTTGTTCC",), ("ACACAC",)]
+    assert fit_predict("classification", ["dna"], rows, [1, 0, 1], test)["nearest"].tolist() == [0, 1]
+    assert fit_predict("regression", ["dna"], rows, [0.5, 2.0, 0.5], test)["nearest"].tolist() == [2.0, 0.5]
+
+
+CODING = "ATGAAAGTTCTGGCTGGTTGGACCGAAGATCATTTTTAT"
+CODONS = {residue: CODING[3 * place :][:3] for place, residue in enumerate("MKVLAGWTEDHFY")}
+
+
+def gene(protein, intron=""):
+    half = len(protein) // 2 * 3
+    coding = "".join(CODONS[residue] for residue in protein)
+    return "CC" + coding[:half] + intron + coding[half:] + "TAACCCC"
+
+
+def test_coded_share_literally():
+    protein = "MKVLAGWTEDHF"
+    assert coded_share(gene(protein), protein) == 1
+    assert coded_share(reverse_complement(gene(protein)), protein) == 1
+    # The intron parts four of the eight 5-mers.
+    assert coded_share(gene(protein, intron="GTAAGTCCCCCAG"), protein) == 0.5
+    assert coded_share(gene(protein), "WWWWWWW") == 0
+    assert coded_share(gene(protein), "MKVL") == 0
+
+
+@given(st.text("MKVLAGWTEDHFY", min_size=5, max_size=30), st.text("ACGT", max_size=20), st.text("ACGT", max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_what_is_coded_anywhere_is_found_on_either_strand(protein, before, after):
+    dna = before + gene(protein) + after
+    assert coded_share(dna, protein) == coded_share(reverse_complement(dna), protein) == 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_translation_rule_tells_genes_from_others(order):
+    generator = np.random.default_rng(4)
+    proteins = ["".join(generator.choice(list(CODONS), size=30)) for _ in range(40)]
+    labels = np.arange(40) % 3 == 0
+    rows = [
+        (gene(protein, "GTAAGTACCAG"), protein if label else proteins[number - 1])[::order]
+        for number, (protein, label) in enumerate(zip(proteins, labels, strict=True))
+    ]
+    kinds = ["dna", "protein"][::order]
+    found = fit_predict("classification", kinds, rows[:25], labels[:25], rows[25:])
+    assert (found["translation"] == labels[25:]).all()
+    assert "translation" not in fit_predict("classification", ["dna"], [("ACG",)], [0], [("ACG",)])
+
+
+def test_the_best_alignment_answers(mmseqs):
+    rows, test = [("MK",), ("WW",), ("MKVL",), ("MWFY",)], [("MA",), ("WA",), ("GG",)]
+    found = fit_predict("classification", ["protein"], rows, [1, 2, 3, 1], test)
+    # Of the two longest the first; and what has no hit gets the most frequent answer.
+    assert found["MMseqs2"].tolist() == [3, 2, 1]
+    pairs, labels = [("MKK", "WA"), ("MK", "GAAA"), ("MKK", "GA")], ["a", "b", "c"]
+    # Bits of both partners are added: 3 + 0, 2 + 4, 3 + 2.
+    found = fit_predict("text", ["protein", "protein"], pairs, labels, [("MKK", "GG")])
+    assert found["MMseqs2"].tolist() == ["b"]
+    with pytest.raises(LlamaGeneError, match="MMseqs2 failed: it has crashed"):
+        fit_predict("classification", ["protein"], rows, [1, 2, 3, 1], [("CRASH",)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [
+        ("classification", [0, 1, 1]),
+        ("regression", [0.1, 1 / 3, 2e-9]),
+        ("multilabel", [[True, False], [False, False], [True, True]]),
+        ("text", ["ä kinase", "a ligase", "a ligase"]),
+    ],
+)
+def test_the_cache_says_the_same(kind, targets, tmp_path, monkeypatch):
+    rows, test = [("ACACACGG",), ("GTTGTTGT",), ("ACAGACTT",)], [("GTTGTTCC",), ("ACACAC",)]
+    plain = fit_predict(kind, ["dna"], rows, targets, test)
+    first = fit_predict(kind, ["dna"], rows, targets, test, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    monkeypatch.setattr(baselines, "_fit_predict", None)  # nothing is made again
+    again = fit_predict(kind, ["dna"], rows, targets, test, cache=tmp_path)
+    for found in (first, again):
+        assert list(found) == list(plain)
+        for name, guess in found.items():
+            assert guess.tolist() == plain[name].tolist()
+            assert guess.dtype.kind == plain[name].dtype.kind
+    assert json.loads(file.read_text()).keys() == plain.keys()
+
+
+@pytest.mark.parametrize("change", ["train", "targets", "test", "mmseqs"])
+def test_the_cache_is_of_these_very_rows(change, tmp_path, request):
+    values = {"train": [("ACAC",), ("GTTG",)], "targets": [0, 1], "test": [("GTTG",)]}
+    fit_predict("classification", ["dna"], *values.values(), cache=tmp_path / "cache")
+    other = {"train": [("GTTG",), ("ACAC",)], "targets": [1, 0], "test": [("GTTA",)]}
+    if change == "mmseqs":
+        request.getfixturevalue("mmseqs")
+    else:
+        values[change] = other[change]
+    fit_predict("classification", ["dna"], *values.values(), cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 def test_text_and_multilabel_take_the_nearest_row():

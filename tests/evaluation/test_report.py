@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_gene.errors import FormatError
+from llama_gene.evaluation import layout
 from llama_gene.evaluation import report as reports
+from llama_gene.evaluation.calibration import THESE_ROWS, Calibration, CalibrationBin
+from llama_gene.evaluation.detail import LengthBin, WrongAnswer
+from llama_gene.evaluation.outcomes import KeptRows
 from llama_gene.evaluation.result import Report, TaskResult
+from llama_gene.evaluation.stored import StoredReport
 from llama_gene.metrics import Score
 
 NAN = math.nan
@@ -47,6 +52,31 @@ def report(*results, **changes):
     return Report(**{**fields, **changes})
 
 
+CLOSER = {
+    "by_length": (
+        LengthBin(shortest=20, longest=1200, score=score(0.7)),
+        LengthBin(shortest=1201, longest=1201, score=score(NAN)),
+    ),
+    "calibration": Calibration(
+        temperature=2.5,
+        fitted_on=THESE_ROWS,
+        before=score(0.2),
+        after=score(0.05),
+        curve_before=(
+            CalibrationBin(confidence=0.9, accuracy=0.7, n=90),
+            CalibrationBin(confidence=1.0, accuracy=0.8, n=10),
+        ),
+        curve_after=(CalibrationBin(confidence=0.7, accuracy=0.7, n=100),),
+    ),
+    "worst": (
+        WrongAnswer(
+            id="<r7>", truth="no", guess="yes", probability=0.987, sequences=("AC…GT",), lengths=(1500,), num_cut=12
+        ),
+    ),
+    "rows": KeptRows(sha256="a" * 64, n=100),
+}
+
+
 @pytest.mark.parametrize(
     ("ours", "baselines", "verdict", "is_ahead"),
     [
@@ -75,7 +105,7 @@ def test_lower_is_better_for_errors():
 
 def test_summary_counts():
     results = [task(ours=value, baselines={"k-mer": 0.7}) for value in (0.8, 0.71, 0.69, 0.6)]
-    text = reports.summary(report(*results, task(baselines={})))
+    text = layout.summary(report(*results, task(baselines={})))
     assert text == (
         "On 3 of 5 tasks the model scores higher than its best baseline, on 2 it does not. Beyond the error bars it is "
         "above on 1, below on 1; on 2 the two cannot be told apart. On 1 there is nothing to compare."
@@ -84,7 +114,13 @@ def test_summary_counts():
 
 def test_json_round_trip():
     whole = report(
-        task(best_possible=0.9, best_possible_metric="accuracy", num_shortened=3, note="ä | b"),
+        task(
+            best_possible=0.9,
+            best_possible_metric="accuracy",
+            num_shortened=3,
+            note="ä | b",
+            **CLOSER | {"by_length": ()},
+        ),
         task("reg", kind="regression", confusion=None, labels=(), scatter=((0.1, 0.3), (1e-9, -2.5))),
         simulated=True,
         model={"base": "scratch", "parameters": 812544, "merged": True, "dropout": 0.05, "adapter": None},
@@ -110,10 +146,26 @@ def test_json_keeps_every_float(value, other):
     assert repr(again) == repr(whole)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"title": 3}', '{"title": "a", "results": [{"name": "x"}]}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"title": 3}', '{"format": 2, "title": "a", "results": [{}]}'])
 def test_no_report(text):
     with pytest.raises(FormatError, match=r"r\.json: not a report"):
         Report.from_json(text, where="r.json")
+
+
+@pytest.mark.parametrize("found", [None, 1, 3, "2"])
+def test_a_report_of_another_format(found):
+    values = json.loads(report(task()).to_json()) | {"version": "9.9"}
+    values = values | {"format": found} if found is not None else {k: v for k, v in values.items() if k != "format"}
+    with pytest.raises(FormatError, match=r"r\.json: a report of format .*, made by llama-gene '9\.9'"):
+        Report.from_json(json.dumps(values), where="r.json")
+
+
+@pytest.mark.parametrize("changes", [{"metric": "mcc"}, {"confusion": [[1]]}, {"labels": ["no", "yes", "maybe"]}])
+def test_results_that_contradict_themselves(changes):
+    values = json.loads(report(task()).to_json())
+    values["results"][0] |= changes
+    with pytest.raises(FormatError, match=r"r\.json: not a report \(results\.0"):
+        Report.from_json(json.dumps(values), where="r.json")
 
 
 def test_markdown_literally():
@@ -142,7 +194,7 @@ def test_markdown_cells_cannot_break_the_table():
 
 def test_html_says_what_matters():
     made = report(
-        task(question="Is <dna> it?", note="read me", num_shortened=7, best_possible=0.9),
+        task(question="Is <dna> it?", note="read me", num_shortened=7, best_possible=0.9, **CLOSER),
         task("reg", kind="regression", metric="spearman", confusion=None, scatter=((0.0, 1.0),)),
         simulated=True,
         model={"parameters": 812544, "merged": False},
@@ -153,12 +205,26 @@ def test_html_says_what_matters():
     html = reports.to_html(made)
     for text in (
         *("Is &lt;dna&gt; it?", "read me", "7 of 100 rows", "best possible 0.900", "5,000 of 41,498", "812,544"),
-        *("1.943", "capped at 5,000", "d" * 64, reports.SIMULATED, reports.summary(made), "2026-07-23 10:00 UTC"),
+        *("1.943", "capped at 5,000", "d" * 64, layout.SIMULATED, layout.summary(made), "2026-07-23 10:00 UTC"),
     ):
         assert text in html
-    assert html.count("<svg") == 5
+    for text in (
+        *(
+            "Calibration: error 0.200, calibrated 0.050",
+            "at temperature 2.50, fitted on these rows",
+            "20–1,200",
+            "1,201",
+        ),
+        *(
+            "<b>yes</b> at 99 %, but it is <b>no</b>",
+            "&lt;r7&gt; · 1,500 letters · 12 tokens cut",
+            "<code>AC…GT</code>",
+        ),
+    ):
+        assert text in html
+    assert html.count("<svg") == 7
     assert not re.search(r'src=|url\(|@import|https?://|href="[^#]', html)
-    assert reports.SIMULATED not in reports.to_html(report(task()))
+    assert layout.SIMULATED not in reports.to_html(report(task()))
 
 
 def test_an_empty_report_is_a_page_too():
@@ -168,9 +234,13 @@ def test_an_empty_report_is_a_page_too():
 
 def test_write(tmp_path):
     made = report(task())
-    reports.write(made, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json", "report.md"]
-    assert Report.from_json((tmp_path / "out" / "report.json").read_text()) == made
+    reports.write(made, tmp_path / "out", {"prom": "rows"})
+    names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    assert names == {"report.html", "report.json", "report.md", "predictions/prom.tsv"}
+    for place in (tmp_path / "out" / "report.json", tmp_path / "out"):
+        assert StoredReport.read(place).report == made
+    with pytest.raises(FormatError, match="not the name of a task"):
+        reports.write(made, tmp_path / "out", {"../prom": "rows"})
 
 
 def test_terminal():
@@ -182,4 +252,4 @@ def test_terminal():
     assert "[bold]prom" in text
     assert "0.700" in text
     assert "k-mer" in text
-    assert reports.SIMULATED in " ".join(text.split())
+    assert layout.SIMULATED in " ".join(text.split())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models
 
 from llama_gene.errors import FormatError, TokenizerError
 from llama_gene.sequences.alphabet import Kind
@@ -51,6 +51,18 @@ def test_bases_that_cannot_be_extended(
     with pytest.raises(TokenizerError, match=message):
         extend(base, [DNA_LETTERS], tmp_path / "output")
     assert not (tmp_path / "output").exists()
+
+
+def test_a_unigram_base_is_refused(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("</s>", 0.0), ("a", -1.0), ("b", -1.5)], unk_id=0))
+    tokenizer.decoder = decoders.Fuse()
+    base = tmp_path / "base"
+    base.mkdir()
+    tokenizer.save(str(base / "tokenizer.json"))
+    config = {"tokenizer_class": "TokenizersBackend", "eos_token": "</s>", "unk_token": "<unk>"}
+    (base / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(TokenizerError, match="its model is Unigram, not BPE"):
+        extend(base, [DNA_LETTERS], tmp_path / "output")
 
 
 def test_what_is_no_base(byte_level: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from llama_gene.cli import corpus, evaluate, model, predict, run, tasks, vocabulary
+from llama_gene.cli import corpus, data, evaluate, leakage, model, predict, report, run, tasks, vocabulary
 from llama_gene.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, LlamaGeneError
 
 app = typer.Typer(
@@ -19,13 +19,17 @@ app = typer.Typer(
 )
 app.command("quickstart")(run.quickstart)
 app.command("run")(run.run)
+app.add_typer(data.app, name="data", help="Public data by name: list it, fetch it.")
 app.add_typer(vocabulary.app, name="vocabulary", help="Learn pieces of DNA or protein; compare; extend a base.")
 app.add_typer(model.app, name="model", help="Grow a base model; plan its training; merge an adapter; export.")
 app.add_typer(corpus.app, name="corpus", help="Encode a recipe's sources; show what came of them.")
 app.command("pretrain")(run.pretrain)
-app.add_typer(tasks.app, name="tasks", help="List, show and check tasks.")
+app.add_typer(tasks.app, name="tasks", help="Built-in tasks; make one of a table; check and convert labelled rows.")
 app.command("finetune")(run.finetune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("leakage")(leakage.leakage)
+app.command("split")(leakage.split)
+app.add_typer(report.app, name="report", help="Show a report, put reports side by side, write one as Markdown.")
 app.command("predict")(predict.predict)
 
 

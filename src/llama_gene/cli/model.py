@@ -86,7 +86,7 @@ def _scores(model: Path, report: Path | None) -> str:
     """The scores of `model` as Markdown; empty where no report is given, and none of this model lies in its run."""
     from llama_gene.errors import ModelError
     from llama_gene.evaluation.evaluate import describe_model
-    from llama_gene.evaluation.report import SIMULATED, metric_name
+    from llama_gene.evaluation.layout import SIMULATED, metric_name
     from llama_gene.evaluation.result import Report
     from llama_gene.files import read_json
     from llama_gene.model.folder import RECORD

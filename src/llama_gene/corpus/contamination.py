@@ -10,18 +10,13 @@ from numpy.typing import NDArray
 from llama_gene.errors import FormatError
 from llama_gene.sequences.alphabet import ALPHABETS, Kind
 from llama_gene.sequences.compression import data_suffix
-from llama_gene.sequences.kmers import placed_kmer_codes
+from llama_gene.sequences.kmers import KmerLookup, kmers_of_each
 from llama_gene.sequences.read import read_records
 from llama_gene.sequences.table import JSONL_SUFFIXES, TABLE_SUFFIXES, read_rows, require_columns
 
 _SEQUENCE_COLUMNS = ("sequence", "seq", "sequence_a", "sequence_b", "seq_a", "seq_b")
 # What a column beside the sequence calls its kind, in the tables of LucaOne.
 _KIND_NAMES: dict[str, Kind] = {"gene": "dna", "dna": "dna", "rna": "dna", "prot": "protein", "protein": "protein"}
-
-# At most one place of the filter in sixteen is taken: so few letters have to be looked up among the sorted codes.
-_FILTER_PLACES = 16
-_MIN_FILTER_BITS, _MAX_FILTER_BITS = 16, 28
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # spreads neighbouring codes over all places (Fibonacci hashing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +66,15 @@ class Guard:
 
     def __init__(self, kind: Kind, k: int, codes: NDArray[np.uint64]) -> None:
         self.kind, self.k, self.codes = kind, k, codes
-        bits = int(np.clip(int(len(codes) * _FILTER_PLACES).bit_length(), _MIN_FILTER_BITS, _MAX_FILTER_BITS))
-        self._shift = np.uint64(64 - bits)
-        self._filter = np.zeros(1 << bits, dtype=np.bool_)
-        self._filter[self._places(codes)] = True
+        self._lookup = KmerLookup(codes)
 
     def hits(self, sequences: Sequence[str]) -> list[bool]:
         """Whether each canonical sequence has one of the k-mers, on either strand."""
-        # All at once: no k-mer with the unknown letter in it counts, so none reaches from one into the next.
-        joined = ALPHABETS[self.kind].unknown.join(sequences)
-        places, codes = placed_kmer_codes(joined, self.k, ALPHABETS[self.kind], either_strand=self.kind == "dna")
-        likely = np.flatnonzero(self._filter[self._places(codes)])
-        places, codes = places[likely], codes[likely]
-        if len(self.codes):
-            found = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
-            places = places[self.codes[found] == codes]
-        ends = np.cumsum([len(sequence) + 1 for sequence in sequences])
+        owners, codes = kmers_of_each(sequences, self.k, ALPHABETS[self.kind])
+        found, _ = self._lookup.find(codes)
         hit = np.zeros(len(sequences), dtype=np.bool_)
-        hit[np.searchsorted(ends, places, side="right")] = True
+        hit[owners[found]] = True
         return [bool(one) for one in hit]
-
-    def _places(self, codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        return (codes * _MULTIPLIER) >> self._shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +101,5 @@ def collect(files: Iterable[HeldOutFile], kind: Kind, k: int) -> Guarded:
             num_sequences += 1
             num_short += len(sequence) < k
             found.add(sequence)
-    codes = [
-        placed_kmer_codes(sequence, k, ALPHABETS[kind], either_strand=kind == "dna")[1] for sequence in sorted(found)
-    ]
-    merged = np.unique(np.concatenate(codes)) if codes else np.zeros(0, dtype=np.uint64)
+    merged = np.unique(kmers_of_each(sorted(found), k, ALPHABETS[kind])[1])
     return Guarded(Guard(kind, k, merged), num_sequences, num_short)

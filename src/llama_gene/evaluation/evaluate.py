@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_gene import metrics
+from llama_gene.config import LeakageSettings
+from llama_gene.errors import LlamaGeneError, ModelError
 from llama_gene.evaluation.baselines import fit_predict
-from llama_gene.evaluation.result import TaskResult
+from llama_gene.evaluation.calibration import measure_calibration
+from llama_gene.evaluation.detail import score_by_length, worst_answers
+from llama_gene.evaluation.leakage import find_leaks
+from llama_gene.evaluation.outcomes import METRICS, Outcomes
+from llama_gene.evaluation.result import Leaked, TaskResult
 from llama_gene.inference.engine import Engine, Prediction
 from llama_gene.metrics import Score
 from llama_gene.progress import progress
@@ -20,8 +26,16 @@ _SCATTER_POINTS = 500
 
 
 def evaluate_task(
-    engine: Engine, task: Task, test: LoadedRows, train: LoadedRows | None, *, split: str, batch_tokens: int
-) -> TaskResult:
+    engine: Engine,
+    task: Task,
+    test: LoadedRows,
+    train: LoadedRows | None,
+    *,
+    split: str,
+    batch_tokens: int,
+    temperature: tuple[float, str] | None = None,
+    leakage: LeakageSettings | None = None,
+) -> tuple[TaskResult, Outcomes]:
     """Score a model on labelled rows.
 
     Args:
@@ -31,12 +45,27 @@ def evaluate_task(
         train: The rows it was tuned on, for the baselines; None leaves them out.
         split: What the scored rows are called.
         batch_tokens: Prompt tokens in a batch.
+        temperature: One that was fitted elsewhere, and on what; fitted on these rows if None.
+        leakage: When a row counts as leaked; the usual rule if not given.
+
+    Returns:
+        The result, and the rows that it stands on.
+
+    Raises:
+        ModelError: The model gives no numbers, but NaN.
+        LlamaGeneError: The rows to score are those that it was tuned on.
     """
+    if train is not None and train.sha256 == test.sha256:
+        hint = "score rows that the model has not seen: a dev or test split"
+        raise LlamaGeneError("these are the rows that the model was tuned on", where=test.path, hint=hint)
     with progress(f"evaluate {task.name}", len(test.examples)) as report:
         predictions = list(engine.predict(task, test.examples, batch_tokens=batch_tokens, on_done=report))
-    truth = targets(task, test.examples)
-    scores = _scores_of_model(task, truth, predictions)
+    _require_numbers(engine, task, predictions)
+    truth, guess = targets(task, test.examples), _guesses(task, predictions)
+    probabilities = _probabilities(task, predictions)
+    outcomes = _outcomes(task, test.examples, predictions)
     baselines: dict[str, dict[str, Score]] = {}
+    leaked = None
     if train is not None:
         with progress(f"baselines {task.name}", None):
             guesses = fit_predict(
@@ -46,9 +75,10 @@ def evaluate_task(
                 targets(task, train.examples),
                 [example.sequences for example in test.examples],
             )
-        baselines = {name: score(task, truth, guess) for name, guess in guesses.items()}
+        baselines = {name: score(task, truth, guessed) for name, guessed in guesses.items()}
+        leaked = _leaked(task, test, train, truth, guess, leakage or LeakageSettings())
     trained = engine.record.get("tasks", {}).get(task.name, {})
-    return TaskResult(
+    result = TaskResult(
         name=task.name,
         row=task.row,
         kind=task.kind,
@@ -61,15 +91,58 @@ def evaluate_task(
         data_hash=test.sha256,
         prompt_hash=prompt_hash(task),
         metric=task.metric,
-        scores=scores,
+        scores=score(task, truth, guess) | _scores_of_probabilities(truth, guess, probabilities),
         baselines=baselines,
         best_possible=task.best_possible,
         best_possible_metric=task.best_possible_metric,
-        labels=task.label_names if task.kind == "classification" else (),
-        confusion=_confusion(task, truth, predictions),
-        scatter=_scatter(task, truth, predictions),
+        labels=task.label_names,
+        confusion=_confusion(task, truth, guess),
+        scatter=_scatter(task, truth, guess),
+        by_length=score_by_length(outcomes, task.metric, truth, guess),
+        calibration=None if probabilities is None else measure_calibration(probabilities, truth, temperature),
+        worst=worst_answers(outcomes, test.examples),
+        leaked=leaked,
+        rows=outcomes.kept,
         num_shortened=sum(prediction.num_cut > 0 for prediction in predictions),
-        note=_note(test, train),
+        note=_note(task, truth, test, train),
+    )
+    return result, outcomes
+
+
+def _leaked(
+    task: Task,
+    test: LoadedRows,
+    train: LoadedRows,
+    truth: NDArray[Any],
+    guess: NDArray[Any],
+    rule: LeakageSettings,
+) -> Leaked:
+    found = find_leaks(test.examples, train.examples, [given.kind for given in task.inputs], rule)
+    clean = ~found.is_leaked
+    on_clean = score(task, truth[clean], guess[clean])[task.metric] if clean.any() else None
+    return Leaked(counts={kind: num for kind, num in found.counts.items() if num}, clean=on_clean)
+
+
+def _require_numbers(engine: Engine, task: Task, predictions: Sequence[Prediction]) -> None:
+    bad = [one.id for one in predictions if one.probabilities is not None and not np.isfinite(one.probabilities).all()]
+    if bad:
+        problem = (
+            f"the model answers NaN to {len(bad):,} of {len(predictions):,} rows of {task.name!r}, first {bad[0]!r}"
+        )
+        hint = "its weights are broken, or a training diverged: look at its loss, and tune it again"
+        raise ModelError(problem, where=engine.folder, hint=hint)
+
+
+def _outcomes(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Outcomes:
+    is_number = task.kind == "regression"
+    return Outcomes(
+        task.kind,
+        [example.id for example in examples],
+        [repr(example.value) if is_number else example.answer or "" for example in examples],
+        [repr(one.value) if is_number else one.answer for one in predictions],
+        np.array([np.nan if is_number or one.probability is None else one.probability for one in predictions]),
+        np.array([sum(map(len, example.sequences)) for example in examples]),
+        np.array([one.num_cut for one in predictions]),
     )
 
 
@@ -92,25 +165,14 @@ def _encode_answers(task: Task, answers: Sequence[str]) -> NDArray[Any]:
 
 
 def score(task: Task, truth: NDArray[Any], guess: NDArray[Any]) -> dict[str, Score]:
-    """All metrics of the task's kind."""
-    if task.kind == "classification":
-        return {
-            "mcc": metrics.mcc(truth, guess),
-            "accuracy": metrics.accuracy(truth, guess),
-            "macro_f1": metrics.macro_f1(truth, guess),
-        }
-    if task.kind == "regression":
-        return {
-            "spearman": metrics.spearman(truth, guess),
-            "pearson": metrics.pearson(truth, guess),
-            "mae": metrics.mae(truth, guess),
-        }
-    if task.kind == "multilabel":
-        return {"micro_f1": metrics.micro_f1(truth, guess)}
-    return {
-        "rouge_l": metrics.rouge_l(list(truth), list(guess)),
-        "exact_match": metrics.exact_match(list(truth), list(guess)),
-    }
+    """All metrics of the task's kind; of the things that texts name only those that the right answers do name."""
+    scores = {name: metric(truth, guess) for name, metric in METRICS[task.kind].items()}
+    return {name: found for name, found in scores.items() if name == task.metric or not np.isnan(found.value)}
+
+
+def main_score(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Score:
+    """The score of predictions in the task's main metric."""
+    return score(task, targets(task, examples), _guesses(task, predictions))[task.metric]
 
 
 def _guesses(task: Task, predictions: Sequence[Prediction]) -> NDArray[Any]:
@@ -119,35 +181,43 @@ def _guesses(task: Task, predictions: Sequence[Prediction]) -> NDArray[Any]:
     return _encode_answers(task, [prediction.answer for prediction in predictions])
 
 
-def _scores_of_model(task: Task, truth: NDArray[Any], predictions: Sequence[Prediction]) -> dict[str, Score]:
-    scores = score(task, truth, _guesses(task, predictions))
-    if task.kind == "classification" and len(task.label_names) == 2:
-        second = np.array([prediction.probabilities[1] for prediction in predictions if prediction.probabilities])
-        scores["auroc"] = metrics.auroc(truth, second)
-    return scores
+def _probabilities(task: Task, predictions: Sequence[Prediction]) -> NDArray[np.float64] | None:
+    """The probability of every label, [n, labels]; None where a task has no labels to score."""
+    return np.array([one.probabilities for one in predictions]) if task.kind == "classification" else None
 
 
-def _confusion(
-    task: Task, truth: NDArray[Any], predictions: Sequence[Prediction]
-) -> tuple[tuple[int, ...], ...] | None:
+def _scores_of_probabilities(
+    truth: NDArray[Any], guess: NDArray[Any], probabilities: NDArray[np.float64] | None
+) -> dict[str, Score]:
+    if probabilities is None:
+        return {}
+    each = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+    return {
+        "auroc": metrics.auroc(truth, each),
+        "ece": metrics.ece(truth == guess, probabilities.max(axis=1)),
+    }
+
+
+def _confusion(task: Task, truth: NDArray[Any], guess: NDArray[Any]) -> tuple[tuple[int, ...], ...] | None:
     if task.kind != "classification":
         return None
     counts = np.zeros((len(task.label_names),) * 2, dtype=int)
-    np.add.at(counts, (truth, _guesses(task, predictions)), 1)
+    np.add.at(counts, (truth, guess), 1)
     return tuple(tuple(row) for row in counts.tolist())
 
 
-def _scatter(
-    task: Task, truth: NDArray[Any], predictions: Sequence[Prediction]
-) -> tuple[tuple[float, float], ...] | None:
+def _scatter(task: Task, truth: NDArray[Any], guess: NDArray[Any]) -> tuple[tuple[float, float], ...] | None:
     if task.kind != "regression":
         return None
     step = -(-len(truth) // _SCATTER_POINTS)
-    return tuple(zip(truth.tolist()[::step], _guesses(task, predictions).tolist()[::step], strict=True))
+    return tuple(zip(truth.tolist()[::step], guess.tolist()[::step], strict=True))
 
 
-def _note(test: LoadedRows, train: LoadedRows | None) -> str:
+def _note(task: Task, truth: NDArray[Any], test: LoadedRows, train: LoadedRows | None) -> str:
     notes = []
+    if task.kind in ("classification", "regression") and len(np.unique(truth)) == 1:
+        answer = test.examples[0].answer
+        notes.append(f"All rows have one answer, {answer!r}: no score but accuracy and error says anything here.")
     if test.rejects:
         notes.append(
             f"{len(test.rejects)} rows set aside, the first: {test.rejects[0].where}: {test.rejects[0].reason}."
@@ -155,7 +225,7 @@ def _note(test: LoadedRows, train: LoadedRows | None) -> str:
     if test.num_clipped:
         notes.append(f"{test.num_clipped} rows lie outside the grid of answers: no prediction can reach them.")
     if train is None:
-        notes.append("No baselines: the training rows were not found.")
+        notes.append("No baselines, and no search for leaks: the training rows were not found.")
     return " ".join(notes)
 
 

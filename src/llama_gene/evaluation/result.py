@@ -1,25 +1,61 @@
 """What an evaluation found: plain values that stand on their own, and one JSON form of them."""
 
+import json
 import math
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from llama_gene.errors import FormatError
+from llama_gene.evaluation.calibration import Calibration
+from llama_gene.evaluation.detail import LengthBin, WrongAnswer
+from llama_gene.evaluation.outcomes import AnswerKind, KeptRows
+from llama_gene.evaluation.value import Value
 from llama_gene.metrics import Score
 
 Verdict = Literal["above", "within error", "below", "no comparison"]
 
-LOWER_IS_BETTER = frozenset({"mae"})
+FORMAT = 2  # of report.json: raised when its meaning changes, so that no reader takes one for another
+LOWER_IS_BETTER = frozenset({"mae", "ece"})
 
 
-class _Frozen(BaseModel):
-    # JSON has no NaN: it is written as the string "NaN", which is read back as the number where one is expected.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+class Leaked(Value):
+    """Test rows that the model may know from its training rows.
+
+    Attributes:
+        counts: Kind of leak -> rows; see ``evaluation.leakage``.
+        clean: The model's main score on the other rows; None where there are none.
+    """
+
+    counts: dict[str, int]
+    clean: Score | None
+
+    @property
+    def num(self) -> int:
+        """Rows leaked in any way."""
+        return sum(self.counts.values())
 
 
-class TaskResult(_Frozen):
+class OtherWords(Value):
+    """Scores in a task's main metric on the same rows: before and after tuning, in its own words and in unseen ones.
+
+    Attributes:
+        n: Rows.
+        before: The untuned model, in the task's words.
+        before_reworded: The untuned model, in words that no training uses.
+        after: The tuned model, in the task's words.
+        after_reworded: The tuned model, in words that no training uses.
+    """
+
+    n: int
+    before: Score
+    before_reworded: Score
+    after: Score
+    after_reworded: Score
+
+
+class TaskResult(Value):
     """One task's scores beside those of its baselines, on the same rows.
 
     Attributes:
@@ -39,16 +75,22 @@ class TaskResult(_Frozen):
         baselines: Baseline -> metric -> its score.
         best_possible: The score in `best_possible_metric` that the best predictor there is would get, where known.
         best_possible_metric: Its metric.
-        labels: Names of the labels, in the order of `confusion`.
+        labels: Names of the labels, in the order of `confusion`; of a multilabel task, too.
         confusion: Row counts, [truth][guess].
         scatter: (truth, guess) of at most some 500 rows of a regression.
+        by_length: The main score of rows of like length, from short to long; empty where all are of one length.
+        calibration: How sure the model is and how often right, for labels that were scored.
+        worst: The rows answered the worst.
+        leaked: Which rows the training rows gave away; None where those were not found.
+        rows: The file with what was answered to each row, beside the report.
         num_shortened: Rows whose sequences were cut to fit into the model's context.
+        other_words: What other words make of it, where that was asked.
         note: Anything a reader must know.
     """
 
     name: str
     row: str
-    kind: Literal["classification", "regression", "multilabel", "text"]
+    kind: AnswerKind
     question: str
     n_train: int
     n_train_available: int
@@ -59,14 +101,28 @@ class TaskResult(_Frozen):
     prompt_hash: str
     metric: str
     scores: dict[str, Score]
-    baselines: dict[str, dict[str, Score]] = {}
+    baselines: dict[str, dict[str, Score]] = Field(default_factory=dict)
     best_possible: float | None = None
     best_possible_metric: str | None = None
     labels: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] | None = None
     scatter: tuple[tuple[float, float], ...] | None = None
+    by_length: tuple[LengthBin, ...] = ()
+    calibration: Calibration | None = None
+    worst: tuple[WrongAnswer, ...] = ()
+    leaked: Leaked | None = None
+    rows: KeptRows | None = None
     num_shortened: int = 0
+    other_words: OtherWords | None = None
     note: str = ""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if self.metric not in self.scores:
+            raise ValueError(f"no score in the main metric {self.metric!r}")
+        if self.confusion is not None and {len(self.labels)} != {len(self.confusion), *map(len, self.confusion)}:
+            raise ValueError("confusion needs a row and a column for each label")
+        return self
 
     @property
     def score(self) -> Score:
@@ -115,7 +171,7 @@ class TaskResult(_Frozen):
         return -score.value if self.metric in LOWER_IS_BETTER else score.value
 
 
-class Report(_Frozen):
+class Report(Value):
     """All that one evaluation found.
 
     Attributes:
@@ -128,17 +184,21 @@ class Report(_Frozen):
         version: Of llama-gene.
         curves: Name of a training run -> its log: ``step`` and any numbers beside it.
         bits_per_letter: Name of a held-out corpus -> the model's bits per letter on it.
+        english: Stage -> bits per byte of held-out English after it, so that forgetting shows.
+        format: Of its JSON.
     """
 
+    format: int = FORMAT
     title: str
-    model: dict[str, str | int | float | bool | None] = {}
+    model: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     results: tuple[TaskResult, ...] = ()
     simulated: bool = False
     notes: tuple[str, ...] = ()
     created: str = ""
     version: str = ""
-    curves: dict[str, tuple[dict[str, float], ...]] = {}
-    bits_per_letter: dict[str, float] = {}
+    curves: dict[str, tuple[dict[str, float], ...]] = Field(default_factory=dict)
+    bits_per_letter: dict[str, float] = Field(default_factory=dict)
+    english: dict[str, float] = Field(default_factory=dict)
 
     @property
     def verdicts(self) -> Counter[Verdict]:
@@ -158,8 +218,9 @@ class Report(_Frozen):
             where: Name of the file, for the error.
 
         Raises:
-            FormatError: It is no report.
+            FormatError: It is no report, or one of another format.
         """
+        _require_format(text, where)
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -167,3 +228,17 @@ class Report(_Frozen):
             place = ".".join(map(str, first["loc"]))
             problem = f"not a report ({place}: {first['msg']})" if place else f"not a report ({first['msg']})"
             raise FormatError(problem, where=where, hint="it takes the report.json of an evaluation") from None
+
+
+def _require_format(text: str, where: str | None) -> None:
+    try:
+        values: Any = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return  # which the reader says better
+    if not isinstance(values, dict) or not {"title", "results"} <= set(values):
+        return
+    found = values.get("format", 1)
+    if found != FORMAT:
+        problem = f"a report of format {found!r:.20}, made by llama-gene {values.get('version')!r:.20}"
+        hint = f"this version reads format {FORMAT}: evaluate again, or read it with the version that made it"
+        raise FormatError(problem, where=where, hint=hint)

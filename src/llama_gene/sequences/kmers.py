@@ -1,10 +1,10 @@
-"""K-mers as numbers: what decontamination compares.
+"""K-mers as numbers: what decontamination and the search for leaks compare.
 
 A k-mer is a number in base 4 or 20, its first letter the most significant digit, the letters numbered as in
 `Alphabet.letters`. All of it is vectorised; a sequence of n letters takes about 16 n bytes for a moment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,11 @@ from llama_gene.sequences.alphabet import DNA, Alphabet
 
 _OTHER = 255
 _BLOCK = 1 << 16
+
+# At most one place of the filter in sixteen is taken: so few codes have to be looked up among the sorted ones.
+_FILTER_PLACES = 16
+_MIN_FILTER_BITS, _MAX_FILTER_BITS = 16, 28
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # spreads neighbouring codes over all places (Fibonacci hashing)
 
 
 def kmer_codes(sequence: str, k: int, alphabet: Alphabet) -> npt.NDArray[np.uint64]:
@@ -64,6 +69,57 @@ def placed_kmer_codes(
         places.append(whole + start)
         codes.append(found[whole])
     return np.concatenate(places), np.concatenate(codes)
+
+
+def kmers_of_each(
+    sequences: Sequence[str], k: int, alphabet: Alphabet
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """The k-mers of many sequences at once, those of DNA the same for either strand.
+
+    Returns:
+        The number of the sequence that each is from, and its code; from left to right, repeats and all.
+
+    >>> kmers_of_each(["ACC", "GGT"], 3, DNA)
+    (array([0, 1]), array([5, 5], dtype=uint64))
+    """
+    # All at once: no k-mer with the unknown letter in it counts, so none reaches from one into the next.
+    joined = alphabet.unknown.join(sequences)
+    places, codes = placed_kmer_codes(joined, k, alphabet, either_strand=alphabet.kind == "dna")
+    owners = np.repeat(np.arange(len(sequences)), [len(sequence) + 1 for sequence in sequences])
+    return owners[places], codes
+
+
+class KmerLookup:
+    """A fixed set of k-mers in which others are looked up, most of them at the cost of one place of a filter.
+
+    Args:
+        codes: Their codes, uint64[num], sorted, each once.
+
+    >>> KmerLookup(np.array([3, 7], dtype=np.uint64)).find(np.array([7, 5, 3], dtype=np.uint64))
+    (array([0, 2]), array([1, 0]))
+    """
+
+    def __init__(self, codes: npt.NDArray[np.uint64]) -> None:
+        self.codes = codes
+        bits = int(np.clip(int(len(codes) * _FILTER_PLACES).bit_length(), _MIN_FILTER_BITS, _MAX_FILTER_BITS))
+        self._shift = np.uint64(64 - bits)
+        self._filter = np.zeros(1 << bits, dtype=np.bool_)
+        self._filter[self._places(codes)] = True
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def find(self, codes: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where in `codes` those stand that are in the set, and where each of these stands in the set."""
+        likely = np.flatnonzero(self._filter[self._places(codes)])
+        if not len(self.codes):
+            return likely, likely
+        found = np.minimum(np.searchsorted(self.codes, codes[likely]), len(self.codes) - 1)
+        same = self.codes[found] == codes[likely]
+        return likely[same], found[same]
+
+    def _places(self, codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        return (codes * _MULTIPLIER) >> self._shift
 
 
 def _digits(sequence: str, k: int, alphabet: Alphabet) -> npt.NDArray[np.uint8]:

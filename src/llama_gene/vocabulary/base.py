@@ -121,7 +121,9 @@ def _add_tokens_beside(spec: dict[str, Any], config: dict[str, Any], folder: Pat
 
 def _only_known(config: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     """Special tokens by their text, and only those there are: transformers would add the others behind our back."""
-    known = {*spec["model"]["vocab"], *(token["content"] for token in spec["added_tokens"])}
+    vocab = spec["model"]["vocab"]  # of a Unigram model, which is refused later on, a list of (piece, score)
+    pieces = vocab if isinstance(vocab, dict) else [piece for piece, _ in vocab]
+    known = {*pieces, *(token["content"] for token in spec["added_tokens"])}
     kept = {key: value for key, value in config.items() if key not in SPECIAL_TOKENS or _content(value) in known}
     kept |= {name: _content(kept[name]) for name in SPECIAL_TOKENS if name in kept}
     for name in ("extra_special_tokens", "additional_special_tokens"):
