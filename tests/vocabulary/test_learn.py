@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,7 +147,9 @@ def test_ctrl_c_ends_learning_with_its_own_exit_code_and_leaves_nothing(tmp_path
     process = subprocess.Popen(
         [*command, "--size", "60000", "--output", str(tmp_path / "dna")], stderr=subprocess.PIPE, text=True
     )
-    time.sleep(2.0)
+    # In the middle of its work.
+    while process.poll() is None and psutil.Process(process.pid).cpu_times().user < 0.6:
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 130, message

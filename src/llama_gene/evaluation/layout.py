@@ -68,7 +68,9 @@ def leaks(result: TaskResult) -> str:
     clean = result.leaked.clean
     rest = "no row is clean"
     if clean is not None:
-        rest = f"on the clean rest {page.format_number(clean.value)} instead of {page.format_number(result.score.value)}"
+        rest = (
+            f"on the clean rest {page.format_number(clean.value)} instead of {page.format_number(result.score.value)}"
+        )
     return f"{result.leaked.num:,} of {result.n_test:,} rows ({kinds}); {rest}"
 
 
