@@ -230,8 +230,9 @@ def mine(tmp_path: Path) -> Path:
     (root / "genome.fa").write_text(">chr1\n" + "ACGTTGCA" * 50 + "\n")
     (root / "words.txt").write_text("The gene is mine.\nThe protein is yours.\n" * 20)
     rows = [f"{'ACGT' * 5 if label else 'TTGA' * 5},{label}" for label in (0, 1) * 6]
-    for split in ("train", "dev"):
-        (root / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
+    (root / "train.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
+    # In another order: a model is not scored on the very file that it was tuned on.
+    (root / "dev.csv").write_text("\n".join(["sequence,label", *reversed(rows)]) + "\n")
     (root / "mine.toml").write_text(TASK)
     return root
 
