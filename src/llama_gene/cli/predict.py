@@ -11,7 +11,9 @@ def predict(
         str, typer.Argument(help="FASTA, FASTQ, GenBank, CSV, TSV or JSONL, also packed; - is standard input.")
     ],
     task: Annotated[str, typer.Option(help="A task that the model was tuned on.")],
-    model: Annotated[Path, typer.Option(help="A model folder.")] = Path("runs/quickstart/model"),
+    model: Annotated[
+        Path | None, typer.Option(help="A model folder; the quickstart's here, else the one in the package.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The TSV to write; standard output if not given.")] = None,
     bad_letters: Annotated[
         str,
@@ -22,9 +24,10 @@ def predict(
     """Predict a task for every record of a file: a TSV with label and probability, in the order of the file."""
     from llama_gene.inference.engine import Engine
     from llama_gene.inference.table import read_unlabelled, write_predictions
+    from llama_gene.model.default import default_model
     from llama_gene.progress import progress
 
-    engine = Engine.load(model)
+    engine = Engine.load(model or default_model())
     definition = engine.task(task)
     rejects: list[str] = []
     examples = read_unlabelled(definition, file, bad_letters, rejects)
