@@ -20,7 +20,8 @@ The package is a pipeline; each stage is a module, and imports only what stands 
                                 |
                  inference   label scoring, generation
 
-``pipeline`` runs a recipe through all of them; ``cli`` is the way in. Importing this package loads nothing heavy.
+``pipeline`` runs a recipe through all of them; ``cli`` is the way in; ``doctor`` looks at the machine. Importing this
+package loads nothing heavy.
 """
 
 __version__ = "0.1.0"

@@ -8,7 +8,20 @@ import sys
 
 import typer
 
-from llama_gene.cli import corpus, data, evaluate, leakage, model, predict, report, run, tasks, vocabulary
+from llama_gene.cli import (
+    corpus,
+    data,
+    doctor,
+    evaluate,
+    leakage,
+    model,
+    predict,
+    report,
+    run,
+    serve,
+    tasks,
+    vocabulary,
+)
 from llama_gene.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, LlamaGeneError
 
 app = typer.Typer(
@@ -31,6 +44,8 @@ app.command("leakage")(leakage.leakage)
 app.command("split")(leakage.split)
 app.add_typer(report.app, name="report", help="Show a report, put reports side by side, write one as Markdown.")
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

@@ -89,6 +89,26 @@ def read_records(
         raise FormatError("no records", where=name, hint=_KNOWN)
 
 
+def parse_records(content: bytes, kind: Kind, *, name: str, policy: Policy = "refuse") -> Iterator[Record]:
+    r"""Read records from bytes that came from elsewhere than a file; the first bad one raises, see `read_records`.
+
+    Args:
+        content: Plain: what is packed is not unpacked, so that a small message cannot become a large one.
+        kind: What the letters are.
+        name: What messages call it.
+        policy: What letters outside the alphabet get.
+
+    >>> [len(record) for record in parse_records(b">a\nACGT\n>b\nAC", "dna", name="body")]
+    [4, 2]
+    """
+    empty = True
+    for draft in _read_drafts(io.BufferedReader(io.BytesIO(content)), name, "", None):
+        empty = False
+        yield _admit(draft, ALPHABETS[kind], policy, name)
+    if empty:
+        raise FormatError("no records", where=name, hint=_KNOWN)
+
+
 @contextmanager
 def at_line(lines_before: int) -> Iterator[None]:
     """Errors that say a line of a section say the line of the file, which has `lines_before` more."""

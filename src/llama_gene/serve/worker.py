@@ -1,0 +1,79 @@
+"""One thread owns the model. Requests come in over a bounded queue; every one of them gets an answer."""
+
+import threading
+from collections.abc import Callable
+
+from llama_gene.serve.backend import Backend
+from llama_gene.serve.errors import RefusalError
+from llama_gene.serve.predicting import Predicting, PredictJob
+from llama_gene.serve.settings import Limits
+from llama_gene.serve.writing import WriteJob, Writing
+
+
+class Worker:
+    """The thread, and what waits for it.
+
+    In turn it answers one batch of predictions and writes one token of every running text, so that neither kind of
+    request waits for the other to be done.
+
+    Args:
+        backend: What answers.
+        limits: How much may wait, and how much is computed together.
+        on_batch: Told the number of rows of each batch of predictions.
+    """
+
+    def __init__(self, backend: Backend, limits: Limits, on_batch: Callable[[int], None] = lambda _: None) -> None:
+        self._limits = limits
+        self._predicting = Predicting(backend, limits.batch_tokens, on_batch)
+        self._writing = Writing(backend, limits.writing, limits.batch_tokens)
+        self._new: list[PredictJob | WriteJob] = []
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that were taken and are not answered yet."""
+        return len(self._new) + len(self._predicting) + len(self._writing)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def submit(self, job: PredictJob | WriteJob) -> None:
+        """Take a job; it will be answered.
+
+        Raises:
+            RefusalError: 429 if too many wait, 503 if the server stops.
+        """
+        with self._changed:
+            if self._stopping or not self.is_alive:
+                raise RefusalError(503, "the server is stopping", hint="ask again later", retry_after=5)
+            if self.num_waiting >= self._limits.waiting:
+                problem = f"{self._limits.waiting} requests wait already"
+                raise RefusalError(429, problem, hint="ask again later", code="queue_full", retry_after=1)
+            self._new.append(job)
+            self._changed.notify()
+
+    def stop(self, seconds: float) -> bool:
+        """Take nothing more, and wait until what was taken is answered; returns whether it was."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self.num_waiting:
+                    if self._stopping:
+                        return
+                    self._changed.wait()
+                new, self._new = self._new, []
+                self._predicting.take([job for job in new if isinstance(job, PredictJob)])
+                self._writing.take([job for job in new if isinstance(job, WriteJob)])
+            self._predicting.step()
+            self._writing.step()
