@@ -8,9 +8,7 @@ from llama_gene.evaluation.calibration import (
     THESE_ROWS,
     calibrated,
     fit_temperature,
-    length_normalised,
     measure_calibration,
-    raw_probabilities,
 )
 
 
@@ -46,14 +44,6 @@ def test_a_temperature_changes_no_answer_and_takes_scores_up_to_a_constant(seed,
     assert found.sum(axis=1) == pytest.approx(1)
     assert (found.argmax(axis=1) == scores.argmax(axis=1)).all()
     assert calibrated(scores + constant, temperature) == pytest.approx(found)
-
-
-def test_three_kinds_of_probability_of_the_same_scores():
-    # A label of one token at 0.2, and one of three tokens at 0.5 each.
-    scores = np.log([[0.2, 0.125]])
-    assert raw_probabilities(scores)[0].tolist() == pytest.approx([0.2, 0.125])
-    assert calibrated(scores, 1.0)[0].tolist() == pytest.approx([0.2 / 0.325, 0.125 / 0.325])
-    assert length_normalised(scores, np.array([1, 3]))[0].tolist() == pytest.approx([0.2 / 0.7, 0.5 / 0.7])
 
 
 def test_an_overconfident_model_is_mended():

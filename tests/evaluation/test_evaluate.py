@@ -8,10 +8,11 @@ from llama_gene.errors import LlamaGeneError, ModelError
 from llama_gene.evaluation.evaluate import evaluate_task
 from llama_gene.evaluation.layout import leaks
 from llama_gene.evaluation.outcomes import Outcomes
-from llama_gene.inference.engine import Prediction
+from llama_gene.inference.predictor import Prediction
 from llama_gene.sequences.alphabet import reverse_complement
 from llama_gene.tasks.rows import load_rows
 from llama_gene.tasks.task import Input, Task
+from llama_gene.tasks.template import prompt_hash
 
 TASK = Task(
     name="promoter", kind="classification", row="classification DNA", title="promoters", question="Is it a promoter?",
@@ -36,14 +37,14 @@ def rows_of(task, folder, labels):
 def scored(task, rows, answers, train=None, **options):
     """Score answers as if a model gave them: the probability of yes, or a value."""
 
-    def predict(task, examples, *, batch_tokens, on_done):
+    def predict(task, examples, *, batch_tokens, on_done, kind):
         for example, answer in zip(examples, answers, strict=True):
             if task.kind == "regression":
                 yield Prediction(example.id, f"{answer:.3f}", answer, (answer,), 0)
             else:
                 yield Prediction(example.id, "yes" if answer > 0.5 else "no", None, (1 - answer, answer), 0)
 
-    engine = SimpleNamespace(predict=predict, record={}, folder=Path("model"))
+    engine = SimpleNamespace(predict=predict, record={}, folder=Path("model"), prompt_hash=prompt_hash)
     return evaluate_task(engine, task, rows, train, split="dev", batch_tokens=1, **options)
 
 
@@ -117,5 +118,5 @@ def test_a_planted_leak_is_found_and_its_effect_is_told(tmp_path):
 
 def test_the_rows_of_the_tuning_are_not_scored(tmp_path):
     rows = rows_of(TASK, tmp_path, [0, 1])
-    with pytest.raises(LlamaGeneError, match=r"dev\.csv: these are the rows that the model was tuned on\n  score rows"):
+    with pytest.raises(LlamaGeneError, match=r"dev\.csv: these are the training rows, .*\n  score rows"):
         scored(TASK, rows, [0.1, 0.9], rows)

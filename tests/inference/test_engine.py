@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llama_gene.errors import ModelError, TaskError
-from llama_gene.inference import engine as engine_module
+from llama_gene.inference import local as local_module
 from llama_gene.inference.engine import Engine
 from llama_gene.inference.generate import generate_answers
 from llama_gene.tasks.registry import load_task, save_task
@@ -66,7 +66,7 @@ def test_predictions_come_in_order_under_their_own_ids(
     assert [prediction.id for prediction in together] == [row.id for row in rows]
     assert done[-1] == len(rows)
     assert [bool(prediction.num_cut) for prediction in together] == [False] * 12 + [True]
-    monkeypatch.setattr(engine_module, "_CHUNK", 5)
+    monkeypatch.setattr(local_module, "_CHUNK", 5)
     for batch_tokens in (1, 130, 300):
         for one, other in zip(together, engine.predict(task, rows, batch_tokens=batch_tokens), strict=True):
             assert (one.id, one.num_cut) == (other.id, other.num_cut)
@@ -112,7 +112,6 @@ def test_answers_are_not_looked_at(engine: Engine) -> None:
 def test_written_answers_do_not_depend_on_their_neighbours(engine: Engine) -> None:
     genes = engine.tokenizer
     prompts = [[5, 6, 7], list(range(5, 25)), [9]]
-    kwargs = {"eos_id": genes.eos_id, "pad_id": genes.pad_id}
-    together = generate_answers(engine.model, prompts, 6, **kwargs)
-    assert together == [generate_answers(engine.model, [prompt], 6, **kwargs)[0] for prompt in prompts]
+    together = generate_answers(engine.readout, prompts, 6, eos_id=genes.eos_id)
+    assert together == [generate_answers(engine.readout, [prompt], 6, eos_id=genes.eos_id)[0] for prompt in prompts]
     assert all(len(answer) <= 6 and genes.eos_id not in answer for answer in together)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_gene.inference.score import build_trie, score_candidates
+from llama_gene.inference.score import score_candidates
+from llama_gene.inference.trie import build_trie
 from llama_gene.model.folder import load_folder
 from llama_gene.tasks.template import PromptEncoder
 from llama_gene.tokenizer import GeneTokenizer

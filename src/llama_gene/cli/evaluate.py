@@ -1,4 +1,4 @@
-"""``evaluate``: a model on a labelled table."""
+"""``evaluate``: a model, ours or any other, on labelled tables."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,12 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from llama_gene.evaluation.result import TaskResult
+    from llama_gene.inference.predictor import Predictor
+    from llama_gene.inference.probability import ProbabilityKind
     from llama_gene.tasks.task import Task
+
+_CALIBRATED = "calibrated"
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder.")],
-    task: Annotated[str, typer.Option(help="A task that the model was tuned on.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model folder of ours, any other causal language model as a folder or hub id, or the address of an"
+            " OpenAI-compatible server: http://HOST:PORT/v1."
+        ),
+    ],
+    task: Annotated[
+        list[str],
+        typer.Option(
+            "--task", "--tasks", help="A task, several with commas between, or all that the model was tuned on."
+        ),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Any labelled table of the task's layout; the task's dev split if not given.")
     ] = None,
@@ -25,77 +41,111 @@ def evaluate(
         Path | None,
         typer.Option(help="A report of the same model on other rows, as its dev split: its temperature is applied."),
     ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="How a model that we did not tune is asked: llama-gene, chat (its own template), reference-train or"
+            " reference-test (LLaMA-Gene's two)."
+        ),
+    ] = None,
+    served: Annotated[
+        str | None, typer.Option("--model", help="Which of a server's models; its only one if not given.")
+    ] = None,
+    probabilities: Annotated[
+        str, typer.Option(help="Of labels: shared, raw, length (normalised), or calibrated, by --calibration.")
+    ] = "shared",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens scored at a time.")] = 16_384,
 ) -> None:
-    """Score a model on a task, beside baselines trained on the same rows."""
+    """Score a model on tasks, beside baselines trained on the same rows."""
     from datetime import UTC, datetime
 
     from rich.console import Console
 
     import llama_gene
+    from llama_gene.errors import SettingsError
+    from llama_gene.evaluation.chosen import choose_rows, task_names
     from llama_gene.evaluation.evaluate import describe_model, evaluate_task
-    from llama_gene.evaluation.layout import leaks
     from llama_gene.evaluation.report import to_terminal, write
     from llama_gene.evaluation.result import Report
-    from llama_gene.inference.engine import Engine
-    from llama_gene.tasks.rows import load_rows, load_training_rows
+    from llama_gene.inference.opening import open_predictor
+    from llama_gene.tasks.style import find_style
 
-    engine = Engine.load(model)
-    definition = engine.task(task)
-    temperature = None if calibration is None else _temperature_of(calibration, definition)
-    recorded = engine.record["tasks"][task]
-    if data is None:
-        data = _dev_file(definition, recorded, root)
-    rows = load_rows(definition, data)
-    training = load_rows(definition, train) if train else load_training_rows(definition, recorded)
-    split = data.name.partition(".")[0]
-    result, outcomes = evaluate_task(
-        engine, definition, rows, training, split=split, batch_tokens=batch_tokens, temperature=temperature
-    )
+    kind = _kind(probabilities, calibration)
+    predictor = open_predictor(model, style=None if style is None else find_style(style), served=served, root=root)
+    names = task_names(predictor, task)
+    if len(names) > 1 and (data or train):
+        raise SettingsError("--data and --train are the rows of one task", hint="give --root FOLDER for several")
+    results, rows, simulated = [], {}, False
+    for name in names:
+        chosen = choose_rows(predictor, name, data=data, train=train, root=root)
+        result, outcomes = evaluate_task(
+            predictor,
+            chosen.task,
+            chosen.test,
+            chosen.train,
+            split=chosen.split,
+            batch_tokens=batch_tokens,
+            temperature=None if calibration is None else _temperature_of(calibration, predictor, chosen.task),
+            kind=kind,
+            calibrate=probabilities == _CALIBRATED,
+        )
+        results.append(result)
+        rows[result.name] = outcomes.to_tsv()
+        simulated = simulated or chosen.task.best_possible is not None
+    what = names[0] if len(names) == 1 else f"{len(names)} tasks"
     report = Report(
-        title=f"{model.name} on {task}",
-        model=describe_model(engine.record),
-        results=(result,),
-        simulated=definition.best_possible is not None,
+        title=f"{served or Path(model).name} on {what}",
+        model=describe_model(predictor.record),
+        results=tuple(results),
+        simulated=simulated,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=llama_gene.__version__,
     )
     Console().print(to_terminal(report))
+    for result in results:
+        _tell(result, with_name=len(results) > 1)
+    if output is not None:
+        write(report, output, rows)
+        typer.echo(f"report: {output / 'report.html'}")
+
+
+def _kind(probabilities: str, calibration: Path | None) -> "ProbabilityKind":
+    from llama_gene.errors import SettingsError
+    from llama_gene.inference.probability import PROBABILITY_KINDS
+
+    if probabilities == _CALIBRATED:
+        if calibration is None:
+            hint = "give --calibration REPORT, of the same model on its dev split"
+            raise SettingsError("calibrated probabilities need a temperature", hint=hint)
+        return "shared"
+    for kind in PROBABILITY_KINDS:
+        if kind == probabilities:
+            return kind
+    known = ", ".join((*PROBABILITY_KINDS, _CALIBRATED))
+    raise SettingsError(f"--probabilities {probabilities!r}", hint=f"one of: {known}")
+
+
+def _tell(result: "TaskResult", *, with_name: bool) -> None:
+    """What of a result stands in no table."""
+    from llama_gene.evaluation.layout import leaks
+
+    if with_name:
+        typer.echo(f"\n{result.name}")
     for name, score in result.scores.items():
         typer.echo(f"{name:<12} {score}")
     if result.leaked is not None:
         typer.echo(f"leaked       {leaks(result)}")
     if result.note:
         typer.echo(result.note, err=True)
-    if output is not None:
-        write(report, output, {task: outcomes.to_tsv()})
-        typer.echo(f"report: {output / 'report.html'}")
 
 
-def _temperature_of(place: Path, task: "Task") -> tuple[float, str]:
+def _temperature_of(place: Path, predictor: "Predictor", task: "Task") -> tuple[float, str]:
     from llama_gene.errors import SettingsError
     from llama_gene.evaluation.stored import StoredReport
-    from llama_gene.tasks.template import prompt_hash
 
     stored = StoredReport.read(place)
     result = stored.result(task.name)
-    if result is None or result.calibration is None or result.prompt_hash != prompt_hash(task):
+    if result is None or result.calibration is None or result.prompt_hash != predictor.prompt_hash(task):
         problem = f"no temperature of task {task.name!r} as the model is asked now"
         raise SettingsError(problem, where=stored.path, hint="evaluate the model on its dev split with --output FOLDER")
     return result.calibration.temperature, f"{result.n_test:,} rows of {result.split}"
-
-
-def _dev_file(definition: object, recorded: dict[str, str], root: Path | None) -> Path:
-    from llama_gene.errors import SettingsError
-    from llama_gene.tasks.convert import find_split
-    from llama_gene.tasks.task import Task
-
-    assert isinstance(definition, Task)
-    if root is not None:
-        return find_split(definition, root, "dev")
-    beside = Path(recorded["path"]).parent
-    found = sorted(beside.glob("dev.*"))
-    if not found:
-        hint = "give --data FILE, or --root FOLDER"
-        raise SettingsError(f"no dev split beside the training rows of {definition.name!r}", where=beside, hint=hint)
-    return found[0]

@@ -1,12 +1,7 @@
 """Whether a probability of 0.8 comes true in 8 of 10 rows, and one number that mends it: the temperature.
 
-A classification is answered by scoring every label, so three kinds of probability follow from the same scores:
-
-- raw: what the model gives each label as a continuation; the rest of 1 goes to texts that are no label.
-- length-normalised: by the mean of a label's tokens, so that a label of many tokens is not less likely for that.
-- calibrated: all scores divided by one temperature, fitted on rows that the model was not trained on.
-
-None but the length-normalised ones can change which label is the most probable.
+A classification is answered by scoring every label, see ``inference.probability``. Calibrated probabilities are those
+of all scores divided by one temperature, fitted on rows that the model was not trained on. It changes no answer.
 """
 
 import numpy as np
@@ -29,26 +24,6 @@ _STEPS = 60  # of the golden section: 0.618 ** 60 of that range is far below wha
 _LEAST = 1e-300  # the logarithm of 0 would be infinite
 
 
-def raw_probabilities(scores: Floats) -> Floats:
-    """The probability of each label as a continuation; a row adds up to less than 1.
-
-    Args:
-        scores: Log-probabilities of the labels in nats, [n, labels].
-    """
-    probabilities: Floats = np.exp(scores)
-    return probabilities
-
-
-def length_normalised(scores: Floats, num_tokens: Integers) -> Floats:
-    """Probabilities by the mean log-probability of a label's tokens; a row adds up to 1.
-
-    Args:
-        scores: Log-probabilities of the labels in nats, [n, labels].
-        num_tokens: Tokens of each label, [labels].
-    """
-    return calibrated(scores / num_tokens, 1.0)
-
-
 def calibrated(scores: Floats, temperature: float) -> Floats:
     """Probabilities at a temperature; a row adds up to 1.
 
@@ -63,6 +38,16 @@ def calibrated(scores: Floats, temperature: float) -> Floats:
     weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probabilities: Floats = weights / weights.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def at_temperature(probabilities: Floats, temperature: float) -> Floats:
+    """The same probabilities at a temperature; a row adds up to 1.
+
+    Args:
+        probabilities: Of every label, [n, labels].
+        temperature: Above 1 makes a model less sure, below 1 more.
+    """
+    return calibrated(np.log(np.maximum(probabilities, _LEAST)), temperature)
 
 
 def fit_temperature(scores: Floats, truth: Integers) -> float:
@@ -138,7 +123,7 @@ def measure_calibration(
     probabilities of either half (every second row) are those at the temperature of the other half.
 
     Args:
-        probabilities: Of every label, each row adding up to 1; [n, labels].
+        probabilities: Of every label, [n, labels].
         truth: The right labels, [n].
         known: A temperature, and what it was fitted on, in words.
 

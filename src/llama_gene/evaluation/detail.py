@@ -112,7 +112,8 @@ def _badness(outcomes: Outcomes) -> NDArray[np.float64]:
     """How bad each answer is, in a unit of the kind's own; 0 for one that is right."""
     pairs = list(zip(outcomes.truth, outcomes.guess, strict=True))
     if outcomes.kind == "classification":
-        return np.where(outcomes.right, 0.0, outcomes.probability)
+        # Where no probability came with an answer, it is as bad as can be.
+        return np.where(outcomes.right, 0.0, np.nan_to_num(outcomes.probability, nan=1.0))
     if outcomes.kind == "regression":
         return np.array([abs(float(real) - float(said)) for real, said in pairs])
     if outcomes.kind == "multilabel":

@@ -1,6 +1,7 @@
 """Evaluate a model on a task: its predictions, the baselines' on the same rows, and what both are worth."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,23 +11,23 @@ from llama_gene import metrics
 from llama_gene.config import LeakageSettings
 from llama_gene.errors import LlamaGeneError, ModelError
 from llama_gene.evaluation.baselines import fit_predict
-from llama_gene.evaluation.calibration import measure_calibration
+from llama_gene.evaluation.calibration import at_temperature, measure_calibration
 from llama_gene.evaluation.detail import score_by_length, worst_answers
 from llama_gene.evaluation.leakage import find_leaks
 from llama_gene.evaluation.outcomes import METRICS, Outcomes
 from llama_gene.evaluation.result import Leaked, TaskResult
-from llama_gene.inference.engine import Engine, Prediction
+from llama_gene.inference.predictor import Prediction, Predictor
+from llama_gene.inference.probability import ProbabilityKind
 from llama_gene.metrics import Score
 from llama_gene.progress import progress
 from llama_gene.tasks.rows import LoadedRows
 from llama_gene.tasks.task import ANSWER_SEPARATOR, Example, Task
-from llama_gene.tasks.template import prompt_hash
 
 _SCATTER_POINTS = 500
 
 
 def evaluate_task(
-    engine: Engine,
+    predictor: Predictor,
     task: Task,
     test: LoadedRows,
     train: LoadedRows | None,
@@ -35,34 +36,43 @@ def evaluate_task(
     batch_tokens: int,
     temperature: tuple[float, str] | None = None,
     leakage: LeakageSettings | None = None,
+    kind: ProbabilityKind = "shared",
+    calibrate: bool = False,
 ) -> tuple[TaskResult, Outcomes]:
     """Score a model on labelled rows.
 
     Args:
-        engine: The model.
-        task: One of its tasks.
+        predictor: Who is scored.
+        task: What it is asked.
         test: The rows to score.
         train: The rows it was tuned on, for the baselines; None leaves them out.
         split: What the scored rows are called.
         batch_tokens: Prompt tokens in a batch.
         temperature: One that was fitted elsewhere, and on what; fitted on these rows if None.
         leakage: When a row counts as leaked; the usual rule if not given.
+        kind: Which probabilities labels get.
+        calibrate: Whether those are divided by `temperature`, and not only shown beside those that are.
 
     Returns:
         The result, and the rows that it stands on.
 
     Raises:
         ModelError: The model gives no numbers, but NaN.
-        LlamaGeneError: The rows to score are those that it was tuned on.
+        LlamaGeneError: The rows to score are the training rows.
     """
     if train is not None and train.sha256 == test.sha256:
         hint = "score rows that the model has not seen: a dev or test split"
-        raise LlamaGeneError("these are the rows that the model was tuned on", where=test.path, hint=hint)
+        raise LlamaGeneError("these are the training rows, on which a model is tuned", where=test.path, hint=hint)
     with progress(f"evaluate {task.name}", len(test.examples)) as report:
-        predictions = list(engine.predict(task, test.examples, batch_tokens=batch_tokens, on_done=report))
-    _require_numbers(engine, task, predictions)
+        predictions = list(predictor.predict(task, test.examples, batch_tokens=batch_tokens, on_done=report, kind=kind))
+    _require_numbers(predictor, task, predictions)
     truth, guess = targets(task, test.examples), _guesses(task, predictions)
-    probabilities = _probabilities(task, predictions)
+    answered = probabilities = _probabilities(task, predictions)
+    if calibrate and answered is not None and temperature is not None:
+        probabilities = at_temperature(answered, temperature[0])
+        predictions = [
+            replace(one, probabilities=tuple(row)) for one, row in zip(predictions, probabilities.tolist(), strict=True)
+        ]
     outcomes = _outcomes(task, test.examples, predictions)
     baselines: dict[str, dict[str, Score]] = {}
     leaked = None
@@ -77,7 +87,7 @@ def evaluate_task(
             )
         baselines = {name: score(task, truth, guessed) for name, guessed in guesses.items()}
         leaked = _leaked(task, test, train, truth, guess, leakage or LeakageSettings())
-    trained = engine.record.get("tasks", {}).get(task.name, {})
+    trained = predictor.record.get("tasks", {}).get(task.name, {})
     result = TaskResult(
         name=task.name,
         row=task.row,
@@ -89,7 +99,7 @@ def evaluate_task(
         n_test_available=test.num_available,
         split=split,
         data_hash=test.sha256,
-        prompt_hash=prompt_hash(task),
+        prompt_hash=predictor.prompt_hash(task),
         metric=task.metric,
         scores=score(task, truth, guess) | _scores_of_probabilities(truth, guess, probabilities),
         baselines=baselines,
@@ -99,12 +109,12 @@ def evaluate_task(
         confusion=_confusion(task, truth, guess),
         scatter=_scatter(task, truth, guess),
         by_length=score_by_length(outcomes, task.metric, truth, guess),
-        calibration=None if probabilities is None else measure_calibration(probabilities, truth, temperature),
+        calibration=None if answered is None else measure_calibration(answered, truth, temperature),
         worst=worst_answers(outcomes, test.examples),
         leaked=leaked,
         rows=outcomes.kept,
         num_shortened=sum(prediction.num_cut > 0 for prediction in predictions),
-        note=_note(task, truth, test, train),
+        note=_note(task, truth, test, train, predictions),
     )
     return result, outcomes
 
@@ -123,14 +133,14 @@ def _leaked(
     return Leaked(counts={kind: num for kind, num in found.counts.items() if num}, clean=on_clean)
 
 
-def _require_numbers(engine: Engine, task: Task, predictions: Sequence[Prediction]) -> None:
+def _require_numbers(predictor: Predictor, task: Task, predictions: Sequence[Prediction]) -> None:
     bad = [one.id for one in predictions if one.probabilities is not None and not np.isfinite(one.probabilities).all()]
     if bad:
         problem = (
             f"the model answers NaN to {len(bad):,} of {len(predictions):,} rows of {task.name!r}, first {bad[0]!r}"
         )
         hint = "its weights are broken, or a training diverged: look at its loss, and tune it again"
-        raise ModelError(problem, where=engine.folder, hint=hint)
+        raise ModelError(problem, where=predictor.folder, hint=hint)
 
 
 def _outcomes(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Outcomes:
@@ -139,7 +149,7 @@ def _outcomes(task: Task, examples: Sequence[Example], predictions: Sequence[Pre
         task.kind,
         [example.id for example in examples],
         [repr(example.value) if is_number else example.answer or "" for example in examples],
-        [repr(one.value) if is_number else one.answer for one in predictions],
+        [repr(_value(task, one)) if is_number else one.answer for one in predictions],
         np.array([np.nan if is_number or one.probability is None else one.probability for one in predictions]),
         np.array([sum(map(len, example.sequences)) for example in examples]),
         np.array([one.num_cut for one in predictions]),
@@ -156,7 +166,8 @@ def targets(task: Task, examples: Sequence[Example]) -> NDArray[Any]:
 def _encode_answers(task: Task, answers: Sequence[str]) -> NDArray[Any]:
     if task.kind == "classification":
         numbers = {name: number for number, name in enumerate(task.label_names)}
-        return np.array([numbers[answer] for answer in answers])
+        # What is no label is wrong.
+        return np.array([numbers.get(answer, -1) for answer in answers])
     if task.kind == "multilabel":
         # What a model writes beside the names counts as nothing, and so as wrong.
         named = [set(answer.split(ANSWER_SEPARATOR)) for answer in answers]
@@ -177,13 +188,23 @@ def main_score(task: Task, examples: Sequence[Example], predictions: Sequence[Pr
 
 def _guesses(task: Task, predictions: Sequence[Prediction]) -> NDArray[Any]:
     if task.kind == "regression":
-        return np.array([prediction.value for prediction in predictions], dtype=float)
+        return np.array([_value(task, prediction) for prediction in predictions])
     return _encode_answers(task, [prediction.answer for prediction in predictions])
 
 
+def _value(task: Task, prediction: Prediction) -> float:
+    """The number of a regression; the middle of its grid where none was written."""
+    if prediction.value is not None:
+        return prediction.value
+    assert task.minimum is not None
+    assert task.maximum is not None
+    return (task.minimum + task.maximum) / 2
+
+
 def _probabilities(task: Task, predictions: Sequence[Prediction]) -> NDArray[np.float64] | None:
-    """The probability of every label, [n, labels]; None where a task has no labels to score."""
-    return np.array([one.probabilities for one in predictions]) if task.kind == "classification" else None
+    """The probability of every label, [n, labels]; None where a task has no labels to score, or they were written."""
+    given = [one.probabilities for one in predictions]
+    return np.array(given) if task.kind == "classification" and all(row is not None for row in given) else None
 
 
 def _scores_of_probabilities(
@@ -202,7 +223,7 @@ def _confusion(task: Task, truth: NDArray[Any], guess: NDArray[Any]) -> tuple[tu
     if task.kind != "classification":
         return None
     counts = np.zeros((len(task.label_names),) * 2, dtype=int)
-    np.add.at(counts, (truth, guess), 1)
+    np.add.at(counts, (truth[guess >= 0], guess[guess >= 0]), 1)
     return tuple(tuple(row) for row in counts.tolist())
 
 
@@ -213,8 +234,16 @@ def _scatter(task: Task, truth: NDArray[Any], guess: NDArray[Any]) -> tuple[tupl
     return tuple(zip(truth.tolist()[::step], guess.tolist()[::step], strict=True))
 
 
-def _note(task: Task, truth: NDArray[Any], test: LoadedRows, train: LoadedRows | None) -> str:
+def _note(
+    task: Task, truth: NDArray[Any], test: LoadedRows, train: LoadedRows | None, predictions: Sequence[Prediction]
+) -> str:
     notes = []
+    if num_unlabelled := sum(
+        task.kind == "classification" and one.answer not in task.label_names for one in predictions
+    ):
+        notes.append(f"{num_unlabelled:,} answers are no label of the task: they count as wrong.")
+    if num_without := sum(task.kind == "regression" and one.value is None for one in predictions):
+        notes.append(f"{num_without:,} answers are no number: the middle of the grid stands for them.")
     if task.kind in ("classification", "regression") and len(np.unique(truth)) == 1:
         answer = test.examples[0].answer
         notes.append(f"All rows have one answer, {answer!r}: no score but accuracy and error says anything here.")
@@ -231,7 +260,7 @@ def _note(task: Task, truth: NDArray[Any], test: LoadedRows, train: LoadedRows |
 
 def describe_model(record: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
     """What a report says of a model, from its record."""
-    described: dict[str, str | int | float | bool | None] = {"base": record.get("base")}
+    described: dict[str, str | int | float | bool | None] = {"base": record.get("base"), **record.get("asked", {})}
     for stage in ("pretrain", "finetune"):
         if stage in record:
             summary = record[stage]

@@ -87,6 +87,8 @@ class Outcomes:
             metric: One of the kind's `METRICS`; ``ece``; or ``auroc`` of two labels.
             labels: The names of the task's labels, in their order.
         """
+        if metric in {"ece", "auroc"} and np.isnan(self.probability).any():
+            return None  # answers that were written, not scored
         if metric == "ece" and self.kind == "classification":
             return metrics.ece.of(self.right, self.probability)
         if metric == "auroc" and len(labels) == 2:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from llama_gene.evaluation.evaluate import main_score
 from llama_gene.evaluation.result import OtherWords
-from llama_gene.inference.engine import Engine
+from llama_gene.inference.predictor import Predictor
 from llama_gene.progress import progress
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import unseen_wording
 
 
 def ask_in_other_words(
-    before: Engine, after: Engine, task: Task, examples: Sequence[Example], *, batch_tokens: int
+    before: Predictor, after: Predictor, task: Task, examples: Sequence[Example], *, batch_tokens: int
 ) -> OtherWords:
     """Score two models on the same rows, each asked in the task's words and in words that no training uses.
 
@@ -24,9 +24,9 @@ def ask_in_other_words(
     """
     scores = []
     with progress(f"other words {task.name}", 4 * len(examples)) as report:
-        for engine in (before, after):
+        for predictor in (before, after):
             for question in (task.question, unseen_wording(task)):
-                found = list(engine.predict(task, examples, question=question, batch_tokens=batch_tokens))
+                found = list(predictor.predict(task, examples, question=question, batch_tokens=batch_tokens))
                 scores.append(main_score(task, examples, found))
                 report(len(scores) * len(examples))
     return OtherWords(

@@ -8,7 +8,7 @@ from typing import TextIO, cast
 
 from llama_gene.errors import SettingsError
 from llama_gene.files import atomic_path, disk_errors
-from llama_gene.inference.engine import Prediction
+from llama_gene.inference.predictor import Prediction
 from llama_gene.sequences.alphabet import Policy
 from llama_gene.sequences.compression import data_suffix
 from llama_gene.sequences.read import Reject, read_records

@@ -37,6 +37,12 @@ class Head:
     scale: float = 1.0
     cap: float | None = None
 
+    def only(self, ids: Sequence[int]) -> "Head":
+        """The head of some tokens alone, in the order of `ids`."""
+        rows = self.blocks[0] if len(self.blocks) == 1 else torch.cat([block.detach() for block in self.blocks])
+        chosen = torch.as_tensor(ids, device=rows.device)
+        return Head((rows[chosen],), None if self.bias is None else self.bias[chosen], self.scale, self.cap)
+
     def summed_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """The sum of the losses in nats: float32[], differentiable in `hidden` and in the rows that train.
 
