@@ -35,6 +35,7 @@ class SlowBackend:
         self._backend = backend
         self.name, self.tasks = backend.name, backend.tasks
         self.tokenizer, self.context = backend.tokenizer, backend.context
+        self.instructions = backend.instructions
         self.batches: list[list[str]] = []
         self.entered, self.gate = threading.Event(), threading.Event()
 
@@ -120,7 +121,7 @@ def test_a_full_queue_says_when_to_come_again(serve: Serve, slow: SlowBackend) -
         slow.gate.set()
         assert [future.result().status for future in waiting] == [200, 200]
     assert (refused.status, refused.headers["retry-after"]) == (429, "1")
-    assert refused.message == "2 requests wait already; ask again later"
+    assert refused.message == "2 requests wait already, and at most 2 may; ask again later"
     assert ask(client, "4").status == 200
 
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 import llama_gene
 from llama_gene.serve import errors
 from llama_gene.serve.backend import Backend
+from llama_gene.serve.completions import add_completions
 from llama_gene.serve.errors import RefusalError
 from llama_gene.serve.guard import Guard
 from llama_gene.serve.predicting import PredictJob
@@ -65,6 +66,7 @@ class Server:
         errors.install(api)
         _add_health(api, self)
         _add_predict(api, self)
+        add_completions(api, self)
         _describe_predict(api)
         paths = [route.path for route in api.routes if hasattr(route, "path")]
         self.api = api
@@ -91,21 +93,25 @@ class Server:
         if name is not None and name != self.backend.name:
             raise RefusalError(404, f"no model {name!r}", hint=f"this is {self.backend.name!r}", code="model_not_found")
 
-    async def answered(self, request: Request, answer: Future[_T]) -> _T:
+    def too_late(self) -> RefusalError:
+        """That an answer takes too long."""
+        problem = f"no answer within {self.limits.seconds:g} seconds"
+        return RefusalError(504, problem, hint="send less at a time, or ask again later", code="timeout")
+
+    async def answered(self, request: Request, answer: Future[_T] | asyncio.Future[_T]) -> _T:
         """Wait for an answer, as long as the client is there and the time is not over.
 
         Raises:
             RefusalError: 504.
         """
-        waited = asyncio.wrap_future(answer)
+        waited = answer if isinstance(answer, asyncio.Future) else asyncio.wrap_future(answer)
         gone = asyncio.create_task(_left(request))
         try:
             either: set[asyncio.Future[Any]] = {waited, gone}
             await asyncio.wait(either, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
             if waited.done():
                 return waited.result()
-            problem = f"no answer within {self.limits.seconds:g} seconds"
-            raise RefusalError(504, problem, hint="send less at a time, or ask again later", code="timeout")
+            raise self.too_late()
         finally:
             gone.cancel()
             # Whoever left, or waited too long, is taken out of the queue.

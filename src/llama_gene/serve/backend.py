@@ -9,7 +9,9 @@ from llama_gene.inference.decode import RunningBatch
 from llama_gene.inference.engine import Engine, Prediction
 from llama_gene.serve.errors import RefusalError
 from llama_gene.tasks.task import Example, Task
+from llama_gene.tasks.template import InstructionEncoder
 from llama_gene.tokenizer import GeneTokenizer
+from llama_gene.tokenizer.chat import read_chat_frame
 
 
 class Backend(Protocol):
@@ -19,12 +21,14 @@ class Backend(Protocol):
         name: What clients call the model.
         tasks: The tasks it was tuned on, by name.
         tokenizer: Its tokenizer.
+        instructions: What a conversation becomes, with the template of training around it.
         context: Most tokens of a prompt and what follows it.
     """
 
     name: str
     tasks: dict[str, Task]
     tokenizer: GeneTokenizer
+    instructions: InstructionEncoder
     context: int
 
     def num_tokens(self, task: Task, example: Example) -> int:
@@ -53,7 +57,10 @@ class EngineBackend:
         self.tasks = {name: engine.task(name) for name in engine.task_names}
         limit = getattr(engine.model.config, "max_position_embeddings", None)
         self.context = int(limit) if limit else 1 << 20
-        self._longest = self.record["prompts"]["max_tokens"] if self.tasks else self.context
+        prompts = self.record.get("prompts", {})
+        self._longest = int(prompts.get("max_tokens", self.context))
+        chat = read_chat_frame(self.folder) if prompts.get("chat") else None
+        self.instructions = InstructionEncoder(self.tokenizer, self.context, chat=chat)
 
     def num_tokens(self, task: Task, example: Example) -> int:
         """At most a token for each letter, and no more than a prompt may have."""

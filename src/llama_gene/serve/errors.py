@@ -4,6 +4,7 @@ The form is OpenAI's, so that its client shows the message: ``{"error": {"messag
 """
 
 import math
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -39,9 +40,13 @@ class RefusalError(Exception):
         headers = {} if self.retry_after is None else {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
+        return JSONResponse(self.content, self.status, headers)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The refusal as JSON."""
         kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        content = {"error": {"message": self.message, "type": kind, "param": None, "code": self.code}}
-        return JSONResponse(content, self.status, headers)
+        return {"error": {"message": self.message, "type": kind, "param": None, "code": self.code}}
 
 
 def shortened(text: str) -> str:

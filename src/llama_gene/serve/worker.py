@@ -42,8 +42,8 @@ class Worker:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def submit(self, job: PredictJob | WriteJob) -> None:
-        """Take a job; it will be answered.
+    def submit(self, *jobs: PredictJob | WriteJob) -> None:
+        """Take jobs, all or none; they will be answered.
 
         Raises:
             RefusalError: 429 if too many wait, 503 if the server stops.
@@ -51,10 +51,10 @@ class Worker:
         with self._changed:
             if self._stopping or not self.is_alive:
                 raise RefusalError(503, "the server is stopping", hint="ask again later", retry_after=5)
-            if self.num_waiting >= self._limits.waiting:
-                problem = f"{self._limits.waiting} requests wait already"
+            if self.num_waiting + len(jobs) > self._limits.waiting:
+                problem = f"{self.num_waiting} requests wait already, and at most {self._limits.waiting} may"
                 raise RefusalError(429, problem, hint="ask again later", code="queue_full", retry_after=1)
-            self._new.append(job)
+            self._new += jobs
             self._changed.notify()
 
     def stop(self, seconds: float) -> bool:

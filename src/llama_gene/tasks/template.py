@@ -282,13 +282,23 @@ class InstructionEncoder:
         tokenizer: A tokenizer that knows the kinds of sequence in them.
         max_tokens: Longest prompt and answer together.
         chat: What stands around a prompt.
+
+    Attributes:
+        end_ids: What ends an answer.
     """
 
     def __init__(self, tokenizer: GeneTokenizer, max_tokens: int, *, chat: ChatFrame | None = None) -> None:
         self._tokenizer, self._max_tokens = tokenizer, max_tokens
         self._before, self._ask = ("", _ASK) if chat is None else (chat.before, chat.after)
         self._lead = answer_text("") if chat is None else ""
-        self._end_ids = _end_ids(tokenizer, chat)
+        self.end_ids = _end_ids(tokenizer, chat)
+
+    def prompt(self, parts: Sequence[str | Span]) -> list[int]:
+        """The ids of what somebody says, text and spans, up to where the answer begins."""
+        return self._tokenizer.encode_parts(self._asked(parts))
+
+    def _asked(self, parts: Sequence[str | Span]) -> list[str | Span]:
+        return [self._before, *parts, self._ask]
 
     def encode(self, instruction: Instruction) -> Encoded | None:
         """The ids of an instruction; None if they are too many, since nothing in it can be cut.
@@ -296,13 +306,12 @@ class InstructionEncoder:
         Raises:
             TokenizerError: A sequence in it is of a kind that the tokenizer does not know.
         """
-        asked = [self._before, *instruction.parts, self._ask]
-        prompt = self._tokenizer.encode_parts(asked)
+        asked, prompt = self._asked(instruction.parts), self.prompt(instruction.parts)
         said = split_text(instruction.answer)
         whole = self._tokenizer.encode_parts([*asked, self._lead, *said])
         if whole[: len(prompt)] != prompt:  # the tokenizer joins the answer with what is before: it begins anew
             whole = [*prompt, *self._tokenizer.encode_parts(said)]
-        answer = [*whole[len(prompt) :], *self._end_ids]
+        answer = [*whole[len(prompt) :], *self.end_ids]
         return Encoded(prompt, answer, 0) if len(prompt) + len(answer) <= self._max_tokens else None
 
 
