@@ -15,10 +15,9 @@ from llama_gene.model.architecture import (
     Architecture,
     architecture_of,
     config_of,
-    config_of_size,
     rows_of,
 )
-from llama_gene.model.base import SIZES, new_model
+from llama_gene.model.base import SIZES, new_model, shape_config
 from llama_gene.model.gpu import GIB, GPUS, find_gpu
 from llama_gene.model.lora import adapt
 from llama_gene.model.plan import (
@@ -51,7 +50,7 @@ def paper() -> Architecture:
 
 @pytest.fixture(scope="module")
 def small() -> Architecture:
-    return architecture_of(config_of_size("mini", 8192, 1024))
+    return architecture_of(shape_config("mini", 8192, 1024))
 
 
 # architectures
@@ -74,7 +73,7 @@ def test_known_bases_have_their_published_size(name: str, millions: int) -> None
 @pytest.mark.parametrize("size", ["nano", "micro", "mini"])
 def test_the_meta_device_counts_what_a_real_model_has(size: str) -> None:
     model = new_model(size, 640, 256, {"eos_token_id": 0, "pad_token_id": 1}, seed=1)
-    found = architecture_of(config_of_size(size, 640, 256))
+    found = architecture_of(shape_config(size, 640, 256))
     assert found.num_parameters == sum(parameter.numel() for parameter in model.parameters())
     assert (found.num_layers, found.gated, found.tied) == (SIZES[size].num_layers, True, True)
 
@@ -94,12 +93,12 @@ def test_other_families_are_counted_from_their_modules() -> None:
 
 def test_rows_are_read_and_set() -> None:
     assert rows_of(KNOWN["meta-llama/Llama-3.1-8B"]) == 128_256
-    assert architecture_of(config_of_size("nano", 100, 64), rows=164).rows == 164
+    assert architecture_of(shape_config("nano", 100, 64), rows=164).rows == 164
 
 
 def test_what_cannot_be_planned_raises() -> None:
     with pytest.raises(SettingsError, match="no size is named 'huge'\n  sizes: nano"):
-        config_of_size("huge", 100, 64)
+        shape_config("huge", 100, 64)
     with pytest.raises(ModelError, match="cannot reach the hub for 'owner/name'"):
         config_of("owner/name")
     with pytest.raises(ModelError, match="cannot read this model"):
@@ -127,7 +126,7 @@ def test_about_a_tenth_of_the_papers_model_trains(paper: Architecture) -> None:
 @pytest.mark.parametrize("train", ["all", "lora", "lora+embeddings", "lora+new-rows"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_what_trains_is_what_a_real_model_trains(train: str, tied: bool) -> None:
-    config = config_of_size("nano", 640, 256) | {"tie_word_embeddings": tied}
+    config = shape_config("nano", 640, 256) | {"tie_word_embeddings": tied}
     model = new_model("nano", 640, 256, {"eos_token_id": 0, "pad_token_id": 1}, seed=1)
     if not tied:
         model = type(model)(type(model.config)(**{**model.config.to_dict(), "tie_word_embeddings": False}))
@@ -210,7 +209,7 @@ def test_flops_are_what_pytorch_counts(train: str, checkpointing: bool) -> None:
     batch = {"input_ids": ids, "labels": ids, "position_ids": torch.arange(64).expand(2, 64)}
     with counting.FlopCounterMode(display=False) as counter, torch.autocast("cpu", dtype=torch.bfloat16):
         packed_loss(adapted, batch, chunked=True).backward()
-    parts = count_flops(architecture_of(config_of_size("nano", 640, 64)), values, 140)
+    parts = count_flops(architecture_of(shape_config("nano", 640, 64)), values, 140)
     # Without a fused kernel the backward pass needs no scores again: twice, not two and a half times.
     planned = sum(part.total for part in parts.values()) - 0.5 * parts["attention"].forward
     # Two values the counter misses or cannot skip: the last position has no target, and in-place sums go uncounted.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from llama_gene.errors import ModelError, SettingsError
-from llama_gene.model.base import SIZES, check_causal, find_base
+from llama_gene.errors import ModelError
+from llama_gene.model.base import check_causal, find_base
 
 Config = dict[str, Any]
 
@@ -121,21 +121,6 @@ def config_of(base: str) -> Config:
     if base in KNOWN and not Path(base).is_dir():
         return KNOWN[base]
     return check_causal(find_base(base, patterns=("config.json",)))
-
-
-def config_of_size(size: str, rows: int, context: int) -> Config:
-    """The configuration of a model from scratch of a named size.
-
-    Raises:
-        SettingsError: No such size.
-    """
-    if size not in SIZES:
-        raise SettingsError(f"model.size: no size is named {size!r}", hint=f"sizes: {', '.join(SIZES)}")
-    shape = SIZES[size]
-    config = _llama(
-        shape.hidden, shape.num_layers, shape.num_heads, shape.num_kv_heads, shape.intermediate, rows, context
-    )
-    return config | {"tie_word_embeddings": shape.tied}
 
 
 def rows_of(config: Config) -> int:

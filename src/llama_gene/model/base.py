@@ -1,4 +1,4 @@
-"""Base models: a LLaMA from scratch with a named size, or any causal language model of Hugging Face."""
+"""Base models: one from scratch with a named size, or any causal language model of Hugging Face."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of a LLaMA: width, depth, heads of attention and of its keys and values, width of the MLP."""
+    """The shape of a model from scratch.
+
+    Attributes:
+        hidden: Width.
+        num_layers: Layers.
+        num_heads: Heads of attention.
+        num_kv_heads: Heads of its keys and values.
+        intermediate: Width of the MLP.
+        tied: Whether one matrix is embedding and head; for small models half of the parameters would be rows.
+        layers: One letter a layer: ``c`` mixes each position with the eight before it (a short convolution), ``a`` is
+            attention. Such a model is an LFM2; without them it is a LLaMA.
+    """
 
     hidden: int
     num_layers: int
     num_heads: int
     num_kv_heads: int
     intermediate: int
-    tied: bool  # one matrix for embedding and head; for small models half of the parameters would be rows
+    tied: bool
+    layers: str = ""
+
+
+def _hybrid(hidden: int, layers: str, num_heads: int, intermediate: int) -> Shape:
+    return Shape(hidden, len(layers), num_heads, num_heads, intermediate, tied=True, layers=layers)
 
 
 SIZES: dict[str, Shape] = {
@@ -32,11 +48,56 @@ SIZES: dict[str, Shape] = {
     "base": Shape(768, 12, 12, 12, 2048, tied=True),
     "1b": Shape(2048, 16, 32, 8, 8192, tied=False),
     "7b": Shape(4096, 32, 32, 32, 11008, tied=False),
+    # Motifs are what short convolutions see at once, and what attention has to find out (docs/lab-notes.md).
+    "hybrid-nano": _hybrid(64, "ca", 4, 176),
+    "hybrid-micro": _hybrid(96, "cca", 8, 264),
+    "hybrid-mini": _hybrid(128, "ccaca", 8, 352),
+    "hybrid-small": _hybrid(512, "ccacacacaca", 8, 1408),
 }
+_KERNEL = 9  # positions that a short convolution sees, its own among them: 0.80 on core promoter, with 5 or 15 0.79
+
+
+def shape_config(size: str, num_rows: int, context: int) -> dict[str, Any]:
+    """The ``config.json`` of a model from scratch of a named size.
+
+    Args:
+        size: A name in `SIZES`.
+        num_rows: Rows of the embedding and the head.
+        context: Longest input, in tokens.
+
+    Raises:
+        SettingsError: No such size.
+    """
+    if size not in SIZES:
+        raise SettingsError(f"model.size: no size is named {size!r}", hint=f"sizes: {', '.join(SIZES)}")
+    shape = SIZES[size]
+    config: dict[str, Any] = {
+        "model_type": "llama",
+        "vocab_size": num_rows,
+        "hidden_size": shape.hidden,
+        "num_hidden_layers": shape.num_layers,
+        "num_attention_heads": shape.num_heads,
+        "num_key_value_heads": shape.num_kv_heads,
+        "intermediate_size": shape.intermediate,
+        "max_position_embeddings": context,
+        "tie_word_embeddings": shape.tied,
+        # LLaMA's own 0.02 is 1 / sqrt(2500): on a narrow model it is so small that motifs are learned much later
+        # (docs/lab-notes.md, "initial weights").
+        "initializer_range": shape.hidden**-0.5 if shape.hidden < 2048 else 0.02,
+    }
+    if shape.layers:
+        config |= {
+            "model_type": "lfm2",
+            "layer_types": [{"c": "conv", "a": "full_attention"}[layer] for layer in shape.layers],
+            "conv_L_cache": _KERNEL,
+            "block_auto_adjust_ff_dim": False,  # the width of the MLP is the one above
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},  # as LLaMA's: rows are short
+        }
+    return config
 
 
 def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int], *, seed: int) -> "PreTrainedModel":
-    """A LLaMA with random weights.
+    """A model with random weights.
 
     Args:
         size: A name in `SIZES`.
@@ -48,28 +109,12 @@ def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int
     Raises:
         SettingsError: No such size.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
+    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
-    if size not in SIZES:
-        raise SettingsError(f"model.size: no size is named {size!r}", hint=f"sizes: {', '.join(SIZES)}")
-    shape = SIZES[size]
-    config = LlamaConfig(
-        vocab_size=num_rows,
-        hidden_size=shape.hidden,
-        num_hidden_layers=shape.num_layers,
-        num_attention_heads=shape.num_heads,
-        num_key_value_heads=shape.num_kv_heads,
-        intermediate_size=shape.intermediate,
-        max_position_embeddings=context,
-        tie_word_embeddings=shape.tied,
-        # LLaMA's own 0.02 is 1 / sqrt(2500): on a narrow model it is so small that motifs are learned much later
-        # (docs/lab-notes.md, "initial weights").
-        initializer_range=shape.hidden**-0.5 if shape.hidden < 2048 else 0.02,
-        **{"bos_token_id": None, **special_ids},
-    )
+    values = {**shape_config(size, num_rows, context), "bos_token_id": None, **special_ids}
     set_seed(seed)
     _use_our_progress()
-    model: PreTrainedModel = LlamaForCausalLM(config)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
     return model
 
 

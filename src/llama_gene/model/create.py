@@ -27,7 +27,7 @@ def create_from_scratch(
     *,
     seed: int,
 ) -> None:
-    """A LLaMA with random weights, an English tokenizer learned from `texts`, and the vocabularies as typed spans.
+    """A model with random weights, an English tokenizer learned from `texts`, and the vocabularies as typed spans.
 
     Raises:
         LlamaGeneError: There is no text, or no such size.

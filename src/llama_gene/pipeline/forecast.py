@@ -27,9 +27,9 @@ from llama_gene.model.architecture import (
     Architecture,
     architecture_of,
     config_of,
-    config_of_size,
     rows_of,
 )
+from llama_gene.model.base import shape_config
 from llama_gene.model.extend import ROWS_MULTIPLE
 from llama_gene.model.gpu import GIB, find_gpu
 from llama_gene.model.plan import BY_SETTING, TrainingPlan, plan_training, remedies
@@ -191,7 +191,7 @@ def find_architecture(recipe: Recipe) -> tuple[Architecture, int]:
     new = _num_new_rows(vocabulary)
     if model.base == "scratch":
         rows = model.text_vocabulary
-        return architecture_of(config_of_size(model.size, _rounded(rows + new), model.context)), rows
+        return architecture_of(shape_config(model.size, _rounded(rows + new), model.context)), rows
     if model.made_by is not None and not Path(model.base).is_dir():
         before = load_recipe(model.made_by)
         if before.folder in Path(model.base).parents:

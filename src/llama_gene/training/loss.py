@@ -31,12 +31,14 @@ def packed_loss(
     import torch
     import torch.nn.functional as F  # noqa: N812 - its name everywhere
 
+    from llama_gene.model.convolution import document_inputs
     from llama_gene.model.head import find_head, hidden_states, read_head
 
     kinds = [(batch["labels"][:, 1:], 1.0)]
     if sequence_weight and "sequence_labels" in batch:
         kinds.append((batch["sequence_labels"][:, 1:], sequence_weight))
-    inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"]}
+    positions = batch["position_ids"]
+    inputs = {"input_ids": batch["input_ids"], "position_ids": positions, **document_inputs(model, positions)}
     head = find_head(model) if chunked is None else read_head(model) if chunked else None
     if head is not None:
         hidden = hidden_states(model, **inputs)[:, :-1]

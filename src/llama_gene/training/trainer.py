@@ -21,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from llama_gene.corpus.pack import Row
 from llama_gene.errors import LlamaGeneError
 from llama_gene.files import write_json
+from llama_gene.model.convolution import keep_documents_apart
 from llama_gene.model.head import find_head, plain_model
 from llama_gene.model.rows import row_parameters
 from llama_gene.training.checkpoints import (
@@ -57,6 +58,7 @@ class PackedModel(nn.Module):
 
     def __init__(self, model: Any, autocast: torch.dtype = torch.float32, *, sequence_weight: float = 0.0) -> None:
         super().__init__()
+        keep_documents_apart(model)
         self.model, self._autocast, self._sequence_weight = model, autocast, sequence_weight
         self._has_head = find_head(model) is not None
         # What FSDP gathers at a time; all else, the rows of embedding and head too, it gathers for the whole forward.
