@@ -1,7 +1,7 @@
 """Short convolutions that stop where a document starts, as attention does in a packed row.
 
 LFM2's layers mix each position with the few before it. In a row of several documents the first positions of one would
-see the end of the one before: transformers tells documents apart there only where CUDA's ``causal_conv1d`` is installed.
+see the end of the one before: transformers tells them apart only where CUDA's ``causal_conv1d`` is installed.
 
 This module imports torch and transformers; import it where it is used.
 """
