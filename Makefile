@@ -72,5 +72,14 @@ fuzz: small-limits  ## fuzz the trainer and the encoder, SECONDS=60 each
 	  $(NATIVE)/small_worlds $$((2 * $(SECONDS))) $$(date +%s)000; \
 	fi
 
+# Requests made from the server's own schema, and clients of every kind for minutes: their short forms are in `make test`.
+.PHONY: fuzz-serve load-serve
+
+fuzz-serve: $(READY)  ## fuzz the server, EXAMPLES=300 for each route
+	LLAMA_GENE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/python -m pytest tests/serve/test_fuzz.py
+
+load-serve: $(READY)  ## 64 clients of a new tiny model, MINUTES=10
+	$(BIN)/python benchmarks/serving.py load --minutes $(or $(MINUTES),10)
+
 clean:
 	rm -rf $(VENV) build dist runs

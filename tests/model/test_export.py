@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llama_gene.cli.model import _scores
 from llama_gene.config import ModelSettings
 from llama_gene.errors import ModelError
+from llama_gene.evaluation.card import scores_of
 from llama_gene.evaluation.evaluate import describe_model
 from llama_gene.evaluation.result import Report, TaskResult
 from llama_gene.metrics import Score
@@ -238,7 +238,7 @@ def test_the_licence_of_a_base(tmp_path: Path) -> None:
 def test_the_scores_of_its_run_stand_in_the_card(nano_folder: Path, tmp_path: Path) -> None:
     model = tmp_path / "run" / "model"
     shutil.copytree(nano_folder, model)
-    assert _scores(model, None) == ""
+    assert scores_of(model, None) == ""
     result = TaskResult(
         name="conform",
         row="classification DNA",
@@ -259,14 +259,14 @@ def test_the_scores_of_its_run_stand_in_the_card(nano_folder: Path, tmp_path: Pa
     (tmp_path / "run" / "report").mkdir()
     beside = tmp_path / "run" / "report" / "report.json"
     beside.write_text(report.to_json())
-    lines = _scores(model, None).splitlines()
+    lines = scores_of(model, None).splitlines()
     assert "| conform | 1,200 (dev) | MCC | 0.500 [0.250, 0.750] | k-mer 0.625 |" in lines
     assert "- capped" in lines
     assert any(line.startswith("- The data of this report is simulated.") for line in lines)
     # A report of another model is left out, and refused where it is asked for.
     beside.write_text(report.model_copy(update={"model": {"base": "another"}}).to_json())
-    assert _scores(model, None) == ""
+    assert scores_of(model, None) == ""
     with pytest.raises(ModelError, match="this report is not of the model"):
-        _scores(model, beside)
+        scores_of(model, beside)
     with pytest.raises(ModelError, match=r"the report cannot be read \(No such file"):
-        _scores(model, tmp_path / "none.json")
+        scores_of(model, tmp_path / "none.json")

@@ -53,6 +53,9 @@ class SlowBackend:
     def running_batch(self) -> RunningBatch:
         return self._backend.running_batch()
 
+    def card(self) -> str:
+        return self._backend.card()
+
 
 @pytest.fixture
 def slow(nano_backend: EngineBackend) -> SlowBackend:

@@ -53,9 +53,10 @@ def export(
     ] = None,
 ) -> None:
     """Write a folder that every tool opens, with a model card; checked by transformers without our code."""
+    from llama_gene.evaluation.card import scores_of
     from llama_gene.model.export import export as export_model
 
-    check = export_model(model, output, scores=_scores(model, report))
+    check = export_model(model, output, scores=scores_of(model, report))
     same = f"{check.num_probes} texts have the same ids, and a prompt the same logits"
     typer.echo(f"{output}: exported; in transformers {check.version} alone {same}")
 
@@ -80,39 +81,3 @@ def plan(
     changes += [f"plan.gpus={gpus}"] if gpus is not None else []
     loaded = load_recipe(recipe, changes)
     print_plan(forecast(loaded), utilisation=loaded.plan.utilisation)
-
-
-def _scores(model: Path, report: Path | None) -> str:
-    """The scores of `model` as Markdown; empty where no report is given, and none of this model lies in its run."""
-    from llama_gene.errors import ModelError
-    from llama_gene.evaluation.evaluate import describe_model
-    from llama_gene.evaluation.layout import SIMULATED, metric_name
-    from llama_gene.evaluation.result import Report
-    from llama_gene.files import read_json
-    from llama_gene.model.folder import RECORD
-
-    beside = model.resolve().parent / "report" / "report.json"
-    file = report or beside
-    if not (model / RECORD).is_file() or (report is None and not beside.is_file()):
-        return ""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ModelError(f"the report cannot be read ({error.strerror})", where=file, hint="check --report") from None
-    found = Report.from_json(text, where=str(file))
-    # As words: of two models of a run, tokens and minutes differ.
-    described = {name: str(value) for name, value in describe_model(read_json(model / RECORD)).items()}
-    if {name: str(value) for name, value in found.model.items()} != described:
-        if report is None:
-            return ""
-        hint = "evaluate the model again, or leave --report out"
-        raise ModelError(f"this report is not of the model {model}", where=file, hint=hint)
-    lines = ["| task | rows | metric | score | best baseline |", "|---|---:|---|---:|---:|"]
-    for result in found.results:
-        best = result.best_baseline
-        rival = f"{best[0]} {best[1].value:.3f}" if best else "–"
-        rows = f"{result.n_test:,} ({result.split})"
-        lines.append(f"| {result.name} | {rows} | {metric_name(result.metric)} | {result.score} | {rival} |")
-    notes = [SIMULATED] if found.simulated else []
-    notes += ["Scores with their intervals; baselines were trained on the same rows as the model.", *found.notes]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)])

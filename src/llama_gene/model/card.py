@@ -36,7 +36,7 @@ def write_card(
     context: int | None,
     tokenizer: GeneTokenizer,
     scores: str,
-    check: Check,
+    check: Check | None = None,
 ) -> str:
     """The text of a model card, as Markdown with the header that the hub reads.
 
@@ -48,7 +48,7 @@ def write_card(
         context: Longest input, in tokens, where the model has a limit.
         tokenizer: Its tokenizer.
         scores: What it scored, as Markdown; empty if nothing is recorded.
-        check: What stock transformers confirmed.
+        check: What stock transformers confirmed; None for a model that was not exported.
     """
     base = str(record.get("base", "unknown"))
     sections = [
@@ -67,11 +67,14 @@ def write_card(
         "\n".join(_limits(record, context)),
         "## Licence",
         _licence_text(base),
-        "## Checked",
-        f"At export transformers {check.version}, in a process without llama-gene, got the same ids from "
-        f"`AutoTokenizer` for {check.num_probes} texts, and the same logits from `AutoModelForCausalLM` for one prompt "
-        f"(largest difference {check.difference:.1g}).",
     ]
+    if check is not None:
+        sections += [
+            "## Checked",
+            f"At export transformers {check.version}, in a process without llama-gene, got the same ids from "
+            f"`AutoTokenizer` for {check.num_probes} texts, and the same logits from `AutoModelForCausalLM` for one "
+            f"prompt (largest difference {check.difference:.1g}).",
+        ]
     return "\n\n".join(sections) + "\n"
 
 

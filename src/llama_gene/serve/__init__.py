@@ -6,8 +6,8 @@ Read this folder in this order:
 - `schema`: what a request and an answer look like;
 - `sequences`: what stands in a request -> examples of a task, or one clear refusal;
 - `backend`: what answers: a model in this process;
-- `queue`, `worker`: requests wait here, and one thread, which owns the model, answers them batch by batch;
+- `predicting`, `writing`, `worker`: requests wait here, and one thread, which owns the model, answers them;
 - `guard`: what is checked of every request before anything is read of it: size, key, rate;
-- `app`: the routes; `errors`: every refusal in one form; `telemetry`: what ``/metrics`` counts;
+- `app`, `completions`, `site`: the routes; `errors`: every refusal in one form; `telemetry`: what ``/metrics`` counts;
 - `run`: start, and stop without losing an answer.
 """

@@ -17,6 +17,7 @@ from llama_gene.serve.errors import RefusalError
 from llama_gene.serve.guard import Guard
 from llama_gene.serve.predicting import PredictJob
 from llama_gene.serve.schema import (
+    CardOut,
     HealthOut,
     PredictRequest,
     PredictResponse,
@@ -27,6 +28,7 @@ from llama_gene.serve.schema import (
 from llama_gene.serve.schema import errors as refusals
 from llama_gene.serve.sequences import read_examples
 from llama_gene.serve.settings import Limits
+from llama_gene.serve.site import add_page
 from llama_gene.serve.telemetry import Telemetry
 from llama_gene.serve.worker import Worker
 from llama_gene.tasks.task import Task
@@ -67,6 +69,7 @@ class Server:
         _add_health(api, self)
         _add_predict(api, self)
         add_completions(api, self)
+        add_page(api)
         _describe_predict(api)
         paths = [route.path for route in api.routes if hasattr(route, "path")]
         self.api = api
@@ -151,6 +154,10 @@ def _add_predict(api: FastAPI, server: Server) -> None:
         return TasksOut(
             model=server.backend.name, tasks=[describe_task(task) for task in server.backend.tasks.values()]
         )
+
+    @api.get("/v1/card", tags=["predict"], summary="The model card: data, scores, limits, licence")
+    async def card() -> CardOut:
+        return CardOut(model=server.backend.name, markdown=await asyncio.to_thread(server.backend.card))
 
     @api.post(
         "/v1/predict",

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from llama_gene.errors import LlamaGeneError
 from llama_gene.inference.decode import RunningBatch
 from llama_gene.inference.engine import Engine, Prediction
+from llama_gene.model.card import write_card
 from llama_gene.serve.errors import RefusalError
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import InstructionEncoder
@@ -15,7 +16,7 @@ from llama_gene.tokenizer.chat import read_chat_frame
 
 
 class Backend(Protocol):
-    """A model that answers. All but the attributes is called by one thread only.
+    """A model that answers. What is not said otherwise is called by one thread only.
 
     Attributes:
         name: What clients call the model.
@@ -39,6 +40,9 @@ class Backend(Protocol):
 
     def running_batch(self) -> RunningBatch:
         """An empty batch of texts to write."""
+
+    def card(self) -> str:
+        """The model card as Markdown; may be called by any thread."""
 
 
 class EngineBackend:
@@ -89,6 +93,24 @@ class EngineBackend:
     def running_batch(self) -> RunningBatch:
         """An empty batch of texts to write."""
         return RunningBatch(self._engine.model, self.tokenizer.num_tokens)
+
+    def card(self) -> str:
+        """The card that an export wrote, or one made now, with the scores of the model's run."""
+        written = self.folder / "README.md"
+        if written.is_file():
+            return written.read_text(encoding="utf-8", errors="replace")
+        from llama_gene.evaluation.card import scores_of
+
+        model = self._engine.model
+        return write_card(
+            self.name,
+            self.record,
+            type(model).__name__,
+            model.num_parameters(),
+            self.context,
+            self.tokenizer,
+            scores_of(self.folder),
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -98,6 +98,13 @@ class TasksOut(BaseModel):
     tasks: list[TaskOut]
 
 
+class CardOut(BaseModel):
+    """The model card."""
+
+    model: str
+    markdown: str
+
+
 class HealthOut(BaseModel):
     """How the server is."""
 
