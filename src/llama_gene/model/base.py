@@ -51,7 +51,7 @@ SIZES: dict[str, Shape] = {
     # Motifs are what short convolutions see at once, and what attention has to find out (docs/lab-notes.md).
     "hybrid-nano": _hybrid(64, "ca", 4, 176),
     "hybrid-micro": _hybrid(96, "cca", 8, 264),
-    "hybrid-mini": _hybrid(128, "ccaa", 8, 256),
+    "hybrid-mini": _hybrid(96, "ccaa", 8, 192),
     "hybrid-small": _hybrid(512, "ccacacacaa", 8, 1408),
 }
 _KERNEL = 9  # positions that a short convolution sees, its own among them: 0.80 on core promoter, with 5 or 15 0.79
