@@ -68,6 +68,14 @@ def test_an_export_opens_anywhere_and_says_the_same(nano_folder: Path, tmp_path:
     assert np.array_equal(logits_of(loaded, some_ids(genes)), logits_of(load_folder(nano_folder)[0], some_ids(genes)))
 
 
+def test_half_of_the_room_is_the_same_weights_rounded(nano_folder: Path, tmp_path: Path) -> None:
+    assert export(nano_folder, tmp_path / "exported", half=True).difference <= 1e-4
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (nano_folder, tmp_path / "exported")]
+    assert sizes[1] < 0.6 * sizes[0]
+    whole, rounded = (load_folder(folder)[0].state_dict() for folder in (nano_folder, tmp_path / "exported"))
+    assert all(value.bfloat16().float().equal(rounded[name]) for name, value in whole.items())
+
+
 @pytest.mark.slow
 def test_a_grown_base_with_padded_rows_and_a_chat_template(tmp_path: Path) -> None:
     model = grown(qwen3, tmp_path, vocab_size=701)

@@ -51,12 +51,13 @@ def export(
     report: Annotated[
         Path | None, typer.Option(help="A report.json of this model, for the card; that of its run if not given.")
     ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Round the weights to bf16: half of the room.")] = False,
 ) -> None:
     """Write a folder that every tool opens, with a model card; checked by transformers without our code."""
     from llama_gene.evaluation.card import scores_of
     from llama_gene.model.export import export as export_model
 
-    check = export_model(model, output, scores=scores_of(model, report))
+    check = export_model(model, output, scores=scores_of(model, report), half=half)
     same = f"{check.num_probes} texts have the same ids, and a prompt the same logits"
     typer.echo(f"{output}: exported; in transformers {check.version} alone {same}")
 

@@ -142,13 +142,14 @@ def ask_stock(questions: Sequence[Question]) -> list[Answer]:
         ]
 
 
-def export(folder: Path, output: Path, *, scores: str = "") -> Check:
+def export(folder: Path, output: Path, *, scores: str = "", half: bool = False) -> Check:
     """Write `folder` as a folder that every tool opens, with a model card, checked by stock transformers.
 
     Args:
         folder: A (merged) model folder of ours.
         output: The folder to make; replaced if it is there.
         scores: What the model scored, as Markdown for the card.
+        half: Whether weights are rounded to bf16, which takes half of the room.
 
     Returns:
         What was checked.
@@ -162,16 +163,21 @@ def export(folder: Path, output: Path, *, scores: str = "") -> Check:
         hint = "merge it first: llama-gene model merge BASE ADAPTER --output DIR"
         raise ModelError("this is an adapter, and other tools need whole weights", where=folder, hint=hint)
     model, tokenizer, record = load_folder(folder)
+    if half:
+        for weight in model.parameters():  # not by the model: what rotary positions turn by stays exact
+            weight.data = weight.data.bfloat16().float()
     prompt = tokenizer.encode(_MIXED)
     logits = _logits(model, prompt)
     architecture, context = type(model).__name__, getattr(model.config, "max_position_embeddings", None)
     model_type, num_parameters = str(model.config.model_type), model.num_parameters()
-    # The checking process loads it once more: not both at a time.
-    del model
-    gc.collect()
     chat, chat_ids = _chat(tokenizer)
     with atomic_folder(output) as draft:
         _copy(folder, draft)
+        if half:
+            _replace_weights(model, draft)
+        # The checking process loads it once more: not both at a time.
+        del model
+        gc.collect()
         (answer,) = ask_stock([Question(draft, _PROBES, chat, prompt)])
         _require_same_ids(answer, tokenizer, chat_ids, model_type, folder)
         assert answer.logits is not None
@@ -203,6 +209,12 @@ def _copy(folder: Path, draft: Path) -> None:
     for rows in record.get("tasks", {}).values():
         rows["path"] = Path(rows["path"]).name  # where the rows lay is nobody's business
     write_json(draft / RECORD, record)
+
+
+def _replace_weights(model: "PreTrainedModel", draft: Path) -> None:
+    for file in draft.glob("model*.safetensors*"):
+        file.unlink()
+    model.bfloat16().save_pretrained(draft)
 
 
 def _logits(model: "PreTrainedModel", prompt: Sequence[int]) -> NDArray[np.float32]:
