@@ -100,23 +100,38 @@ def table_of(path, sequences, labels):
     return load_rows(TASK, path)
 
 
+def mutated(sequence, share, rng):
+    """The sequence with exactly that share of its letters replaced by another one."""
+    letters = list(sequence)
+    for place in rng.choice(len(letters), round(share * len(letters)), replace=False):
+        letters[place] = rng.choice([letter for letter in "ACGT" if letter != letters[place]])
+    return "".join(letters)
+
+
 def test_a_planted_leak_is_found_and_its_effect_is_told(tmp_path):
-    letters = np.array(list("ACGT"))
-    test, other = (["".join(row) for row in np.random.default_rng(seed).choice(letters, (40, 100))] for seed in (1, 2))
-    labels = [0, 1] * 20
-    train = table_of(tmp_path / "train.csv", [*test[:4], *map(reverse_complement, test[4:6]), *other], [0, 1] * 23)
+    """5 % of the rows are copies, 5 % reverse complements, 5 % have 3 % of their letters changed."""
+    rng = np.random.default_rng(4)
+    test, other = (["".join(row) for row in rng.choice(list("ACGT"), (num, 300))] for num in (100, 185))
+    labels = [0, 1] * 50
+    known = [*test[:5], *map(reverse_complement, test[5:10]), *(mutated(one, 0.03, rng) for one in test[10:15])]
+    train = table_of(tmp_path / "train.csv", [*known, *other], [0, 1] * 100)
     rows = table_of(tmp_path / "dev.csv", test, labels)
     # Right on the rows that it has seen, and on half of the others.
-    answers = [label if number < 6 else number % 4 < 2 for number, label in enumerate(labels)]
+    answers = [label if number < 15 else number % 4 < 2 for number, label in enumerate(labels)]
     result, _ = scored(TASK, rows, np.array(answers, float), train)
-    assert result.leaked.counts == {"exact": 4, "reverse complement": 2}
-    assert result.leaked.clean.n == 34
-    assert result.leaked.clean.value == pytest.approx(0, abs=0.1)
+    assert result.leaked.counts == {"exact": 5, "reverse complement": 5, "shared k-mers": 5}
+    assert result.leaked.clean.n == 85
+    assert result.leaked.clean.value == pytest.approx(0, abs=0.05)
     assert result.score.value > result.leaked.clean.value + 0.1
-    assert leaks(result).startswith("6 of 40 rows (4 exact, 2 reverse complement); on the clean rest ")
+    told = "15 of 100 rows (5 exact, 5 reverse complement, 5 shared k-mers); on the clean rest "
+    assert leaks(result).startswith(told)
 
 
 def test_the_rows_of_the_tuning_are_not_scored(tmp_path):
     rows = rows_of(TASK, tmp_path, [0, 1])
+    # Other bytes, the same rows.
+    again = table_of(tmp_path / "train.csv", ["ACGTACGT", "ACGT", "TTTT"], [1, 0, 1])
+    with pytest.raises(LlamaGeneError, match=r"dev\.csv: these are the training rows.*, or some of them: .*train\.csv"):
+        scored(TASK, rows, [0.1, 0.9], again)
     with pytest.raises(LlamaGeneError, match=r"dev\.csv: these are the training rows, .*\n  score rows"):
         scored(TASK, rows, [0.1, 0.9], rows)

@@ -16,18 +16,19 @@ _CALIBRATED = "calibrated"
 
 def evaluate(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
+            show_default=False,
             help="A model folder of ours, any other causal language model as a folder or hub id, or the address of an"
-            " OpenAI-compatible server: http://HOST:PORT/v1."
+            " OpenAI-compatible server: http://HOST:PORT/v1.",
         ),
-    ],
+    ] = None,
     task: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--task", "--tasks", help="A task, several with commas between, or all that the model was tuned on."
         ),
-    ],
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Any labelled table of the task's layout; the task's dev split if not given.")
     ] = None,
@@ -55,8 +56,26 @@ def evaluate(
         str, typer.Option(help="Of labels: shared, raw, length (normalised), or calibrated, by --calibration.")
     ] = "shared",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens scored at a time.")] = 16_384,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="No model, but a file of answers: JSON rows of instruction, input, output and model_response."
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="A folder that keeps what baselines answer, for the next model on these rows.")
+    ] = None,
 ) -> None:
-    """Score a model on tasks, beside baselines trained on the same rows."""
+    """Score a model, or a file of answers, on tasks, beside baselines trained on the same rows."""
+    if answers is not None:
+        from llama_gene.cli.answers import evaluate_answers
+
+        others = {
+            "MODEL": model, "--task": task, "--data": data, "--root": root, "--calibration": calibration,
+            "--style": style, "--model": served,
+        }  # fmt: skip
+        evaluate_answers(answers, train, output, cache, without=others)
+        return
     from datetime import UTC, datetime
 
     from rich.console import Console
@@ -70,9 +89,12 @@ def evaluate(
     from llama_gene.inference.opening import open_predictor
     from llama_gene.tasks.style import find_style
 
+    if model is None:
+        hint = "give a MODEL with --task NAME, or --answers FILE"
+        raise SettingsError("nothing to evaluate: neither a model nor a file of answers", hint=hint)
     kind = _kind(probabilities, calibration)
     predictor = open_predictor(model, style=None if style is None else find_style(style), served=served, root=root)
-    names = task_names(predictor, task)
+    names = task_names(predictor, task or [])
     if len(names) > 1 and (data or train):
         raise SettingsError("--data and --train are the rows of one task", hint="give --root FOLDER for several")
     results, rows, simulated = [], {}, False
@@ -88,6 +110,7 @@ def evaluate(
             temperature=None if calibration is None else _temperature_of(calibration, predictor, chosen.task),
             kind=kind,
             calibrate=probabilities == _CALIBRATED,
+            cache=cache,
         )
         results.append(result)
         rows[result.name] = outcomes.to_tsv()
@@ -103,7 +126,7 @@ def evaluate(
     )
     Console().print(to_terminal(report))
     for result in results:
-        _tell(result, with_name=len(results) > 1)
+        tell(result, with_name=len(results) > 1)
     if output is not None:
         write(report, output, rows)
         typer.echo(f"report: {output / 'report.html'}")
@@ -125,9 +148,9 @@ def _kind(probabilities: str, calibration: Path | None) -> "ProbabilityKind":
     raise SettingsError(f"--probabilities {probabilities!r}", hint=f"one of: {known}")
 
 
-def _tell(result: "TaskResult", *, with_name: bool) -> None:
+def tell(result: "TaskResult", *, with_name: bool) -> None:
     """What of a result stands in no table."""
-    from llama_gene.evaluation.layout import leaks
+    from llama_gene.evaluation.layout import by_lenient_rule, leaks
 
     if with_name:
         typer.echo(f"\n{result.name}")
@@ -135,6 +158,8 @@ def _tell(result: "TaskResult", *, with_name: bool) -> None:
         typer.echo(f"{name:<12} {score}")
     if result.leaked is not None:
         typer.echo(f"leaked       {leaks(result)}")
+    if result.lenient is not None:
+        typer.echo(f"two rules    {by_lenient_rule(result)}")
     if result.note:
         typer.echo(result.note, err=True)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,14 @@ from llama_gene.errors import LlamaGeneError, ModelError
 from llama_gene.evaluation.baselines import fit_predict
 from llama_gene.evaluation.calibration import at_temperature, measure_calibration
 from llama_gene.evaluation.detail import score_by_length, worst_answers
-from llama_gene.evaluation.leakage import find_leaks
+from llama_gene.evaluation.leakage import Leakage, find_leaks
 from llama_gene.evaluation.outcomes import METRICS, Outcomes
 from llama_gene.evaluation.result import Leaked, TaskResult
 from llama_gene.inference.predictor import Prediction, Predictor
 from llama_gene.inference.probability import ProbabilityKind
 from llama_gene.metrics import Score
 from llama_gene.progress import progress
-from llama_gene.tasks.rows import LoadedRows
+from llama_gene.tasks.rows import RowsToScore
 from llama_gene.tasks.task import ANSWER_SEPARATOR, Example, Task
 
 _SCATTER_POINTS = 500
@@ -29,8 +30,8 @@ _SCATTER_POINTS = 500
 def evaluate_task(
     predictor: Predictor,
     task: Task,
-    test: LoadedRows,
-    train: LoadedRows | None,
+    test: RowsToScore,
+    train: RowsToScore | None,
     *,
     split: str,
     batch_tokens: int,
@@ -38,6 +39,7 @@ def evaluate_task(
     leakage: LeakageSettings | None = None,
     kind: ProbabilityKind = "shared",
     calibrate: bool = False,
+    cache: Path | None = None,
 ) -> tuple[TaskResult, Outcomes]:
     """Score a model on labelled rows.
 
@@ -52,6 +54,7 @@ def evaluate_task(
         leakage: When a row counts as leaked; the usual rule if not given.
         kind: Which probabilities labels get.
         calibrate: Whether those are divided by `temperature`, and not only shown beside those that are.
+        cache: A folder that keeps what baselines answer, for the next model on the same rows; None for none.
 
     Returns:
         The result, and the rows that it stands on.
@@ -60,9 +63,7 @@ def evaluate_task(
         ModelError: The model gives no numbers, but NaN.
         LlamaGeneError: The rows to score are the training rows.
     """
-    if train is not None and train.sha256 == test.sha256:
-        hint = "score rows that the model has not seen: a dev or test split"
-        raise LlamaGeneError("these are the training rows, on which a model is tuned", where=test.path, hint=hint)
+    found = None if train is None else _leaks(task, test, train, leakage or LeakageSettings())
     with progress(f"evaluate {task.name}", len(test.examples)) as report:
         predictions = list(predictor.predict(task, test.examples, batch_tokens=batch_tokens, on_done=report, kind=kind))
     _require_numbers(predictor, task, predictions)
@@ -75,7 +76,6 @@ def evaluate_task(
         ]
     outcomes = _outcomes(task, test.examples, predictions)
     baselines: dict[str, dict[str, Score]] = {}
-    leaked = None
     if train is not None:
         with progress(f"baselines {task.name}", None):
             guesses = fit_predict(
@@ -84,9 +84,9 @@ def evaluate_task(
                 [example.sequences for example in train.examples],
                 targets(task, train.examples),
                 [example.sequences for example in test.examples],
+                cache=cache,
             )
         baselines = {name: score(task, truth, guessed) for name, guessed in guesses.items()}
-        leaked = _leaked(task, test, train, truth, guess, leakage or LeakageSettings())
     trained = predictor.record.get("tasks", {}).get(task.name, {})
     result = TaskResult(
         name=task.name,
@@ -111,7 +111,7 @@ def evaluate_task(
         by_length=score_by_length(outcomes, task.metric, truth, guess),
         calibration=None if answered is None else measure_calibration(answered, truth, temperature),
         worst=worst_answers(outcomes, test.examples),
-        leaked=leaked,
+        leaked=None if found is None else _leaked(task, found, truth, guess),
         rows=outcomes.kept,
         num_shortened=sum(prediction.num_cut > 0 for prediction in predictions),
         note=_note(task, truth, test, train, predictions),
@@ -119,15 +119,19 @@ def evaluate_task(
     return result, outcomes
 
 
-def _leaked(
-    task: Task,
-    test: LoadedRows,
-    train: LoadedRows,
-    truth: NDArray[Any],
-    guess: NDArray[Any],
-    rule: LeakageSettings,
-) -> Leaked:
+def _leaks(task: Task, test: RowsToScore, train: RowsToScore, rule: LeakageSettings) -> Leakage:
+    """The test rows that the training rows give away; an error if those are all, letter by letter."""
+    hint = "score rows that the model has not seen: a dev or test split"
+    problem = "these are the training rows, on which a model is tuned"
+    if train.sha256 == test.sha256:
+        raise LlamaGeneError(problem, where=test.path, hint=hint)
     found = find_leaks(test.examples, train.examples, [given.kind for given in task.inputs], rule)
+    if found.is_training_data:
+        raise LlamaGeneError(f"{problem}, or some of them: {train.path}", where=test.path, hint=hint)
+    return found
+
+
+def _leaked(task: Task, found: Leakage, truth: NDArray[Any], guess: NDArray[Any]) -> Leaked:
     clean = ~found.is_leaked
     on_clean = score(task, truth[clean], guess[clean])[task.metric] if clean.any() else None
     return Leaked(counts={kind: num for kind, num in found.counts.items() if num}, clean=on_clean)
@@ -186,6 +190,13 @@ def main_score(task: Task, examples: Sequence[Example], predictions: Sequence[Pr
     return score(task, targets(task, examples), _guesses(task, predictions))[task.metric]
 
 
+def majority_score(task: Task, examples: Sequence[Example]) -> dict[str, Score]:
+    """What always saying the most frequent of these very answers scores: no constant answer does better here."""
+    truth = targets(task, examples)
+    values, counts = np.unique(truth, return_counts=True)
+    return score(task, truth, np.full_like(truth, values[counts.argmax()]))
+
+
 def _guesses(task: Task, predictions: Sequence[Prediction]) -> NDArray[Any]:
     if task.kind == "regression":
         return np.array([_value(task, prediction) for prediction in predictions])
@@ -235,7 +246,7 @@ def _scatter(task: Task, truth: NDArray[Any], guess: NDArray[Any]) -> tuple[tupl
 
 
 def _note(
-    task: Task, truth: NDArray[Any], test: LoadedRows, train: LoadedRows | None, predictions: Sequence[Prediction]
+    task: Task, truth: NDArray[Any], test: RowsToScore, train: RowsToScore | None, predictions: Sequence[Prediction]
 ) -> str:
     notes = []
     if num_unlabelled := sum(

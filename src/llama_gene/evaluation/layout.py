@@ -74,6 +74,18 @@ def leaks(result: TaskResult) -> str:
     return f"{result.leaked.num:,} of {result.n_test:,} rows ({kinds}); {rest}"
 
 
+def by_lenient_rule(result: TaskResult) -> str:
+    """What a lenient rule makes of the answers, in words; empty where none was applied."""
+    found, strict = result.lenient, result.scores.get("accuracy")
+    if found is None or strict is None:
+        return ""
+    return (
+        f"accuracy {found.accuracy} by {found.rule}, {strict} by the strict rule: they differ on"
+        f" {found.num_more + found.num_fewer:,} of {result.n_test:,} rows"
+        f" ({found.num_more:,} are right by the lenient rule alone, {found.num_fewer:,} by the strict one alone)"
+    )
+
+
 def by_row(report: Report) -> list[tuple[str, list[TaskResult]]]:
     """The results under the paper's rows, in the paper's order; rows without a dataset are left out."""
     names = list(dict.fromkeys(result.row for result in report.results))

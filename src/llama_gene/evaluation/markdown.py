@@ -7,6 +7,7 @@ from llama_gene.evaluation.layout import (
     SIMULATED,
     baseline_cells,
     baseline_columns,
+    by_lenient_rule,
     by_row,
     counted,
     leaks,
@@ -37,6 +38,9 @@ def to_markdown(report: Report) -> str:
     leaked = [f"{result.name}: {leaks(result)}" for result in ordered(report) if result.leaked and result.leaked.num]
     if leaked:
         lines += ["## Leaked from the training rows", "", *(f"- {_cell(line)}" for line in leaked), ""]
+    lenient = [f"{result.name}: {words}" for result in ordered(report) if (words := by_lenient_rule(result))]
+    if lenient:
+        lines += ["## By a lenient rule", "", *(f"- {_cell(line)}" for line in lenient), ""]
     notes = [*report.notes, *(f"{result.name}: {result.note}" for result in ordered(report) if result.note)]
     if notes:
         lines += ["## Notes", "", *(f"- {_cell(note)}" for note in notes), ""]

@@ -37,6 +37,22 @@ class Leaked(Value):
         return sum(self.counts.values())
 
 
+class LenientScore(Value):
+    """What a rule that is kinder than ours makes of the same answers.
+
+    Attributes:
+        rule: Its name.
+        accuracy: The share of rows that it counts as right.
+        num_more: Rows that only it counts as right.
+        num_fewer: Rows that only the strict rule counts as right.
+    """
+
+    rule: str
+    accuracy: Score
+    num_more: int
+    num_fewer: int
+
+
 class OtherWords(Value):
     """Scores in a task's main metric on the same rows: before and after tuning, in its own words and in unseen ones.
 
@@ -85,6 +101,7 @@ class TaskResult(Value):
         rows: The file with what was answered to each row, beside the report.
         num_shortened: Rows whose sequences were cut to fit into the model's context.
         other_words: What other words make of it, where that was asked.
+        lenient: What a lenient rule makes of answers that were written; all other scores are strict.
         note: Anything a reader must know.
     """
 
@@ -114,6 +131,7 @@ class TaskResult(Value):
     rows: KeptRows | None = None
     num_shortened: int = 0
     other_words: OtherWords | None = None
+    lenient: LenientScore | None = None
     note: str = ""
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,34 @@ from llama_gene.sequences.alphabet import Policy
 from llama_gene.sequences.read import Reject
 from llama_gene.tasks.convert import read_examples
 from llama_gene.tasks.task import Example, Task
+
+
+class RowsToScore(Protocol):
+    """Labelled rows of a task from one file, for a score or a baseline: `LoadedRows`, or those of a file of answers."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def sha256(self) -> str:
+        """Its hash."""
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The rows, each with its answer."""
+
+    @property
+    def num_available(self) -> int:
+        """Rows in the file that hold."""
+
+    @property
+    def rejects(self) -> tuple[Reject, ...]:
+        """Rows that were set aside."""
+
+    @property
+    def num_clipped(self) -> int:
+        """Rows whose number lies outside the grid of answers."""
 
 
 class LoadedRows:

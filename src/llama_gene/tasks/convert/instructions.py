@@ -116,8 +116,8 @@ def _instructions(values: dict[str, Any], line: int) -> Iterator[Instruction]:
     identity = values.get("id")
     name = str(identity) if isinstance(identity, str | int) and str(identity).strip() else f"row{line}"
     if "instruction" in values:
-        prompt = "\n".join(filter(None, (_text(values, key).strip() for key in ("instruction", "input"))))
-        yield _checked(name, prompt, _text(values, "output"))
+        prompt = "\n".join(filter(None, (text_of(values, key).strip() for key in ("instruction", "input"))))
+        yield _checked(name, prompt, text_of(values, "output"))
         return
     turns = values.get("messages", values.get("conversations"))
     if not isinstance(turns, list):
@@ -129,7 +129,7 @@ def _instructions(values: dict[str, Any], line: int) -> Iterator[Instruction]:
         if not isinstance(turn, dict):
             raise FormatError("a message that is no object", hint='write {"role": "user", "content": "..."}')
         role = _ROLES.get(str(turn.get("role", turn.get("from"))))
-        text = _text(turn, "content" if "content" in turn else "value").strip()
+        text = text_of(turn, "content" if "content" in turn else "value").strip()
         if role is None:
             raise FormatError(
                 f"a message of {turn.get('role', turn.get('from'))!r}", hint=f"known: {', '.join(_ROLES)}"
@@ -149,10 +149,17 @@ def _checked(name: str, prompt: str, answer: str) -> Instruction:
     return Instruction(name, split_text(prompt), render(split_text(answer)))
 
 
-def _text(values: dict[str, Any], key: str) -> str:
+def text_of(values: dict[str, Any], key: str) -> str:
+    """The text of a field; only `input` may be absent.
+
+    Raises:
+        FormatError: It is not there, no text, or half of a character.
+    """
     text = values.get(key)
     if text is None and key == "input":
         return ""
+    if key not in values:
+        raise FormatError(f"no {key!r}", hint=f"its keys: {', '.join(map(repr, [*values][:8]))}"[:200])
     if not isinstance(text, str):
         raise FormatError(f"{key!r} is {type(text).__name__}, not text", hint="put it into quotes")
     try:
