@@ -170,7 +170,7 @@ class Tuning:
                     split="dev",
                     batch_tokens=settings.batch_tokens,
                     leakage=settings.leakage,
-                    cache=self.folder / "work" / "baselines",  # another model on the same rows does not fit them again
+                    cache=self.folder / "baselines",  # another model on the same rows does not fit them again
                 )
                 if untuned is not None:
                     rows = test.drawn(settings.wording_rows)
