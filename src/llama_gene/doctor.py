@@ -21,13 +21,14 @@ _PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safet
 _EXTRAS = {
     "ray": ("ray", "corpora on many machines"),
     "deepspeed": ("deepspeed", "ZeRO-2 and ZeRO-3 training"),
+    "parquet": ("pyarrow", "Parquet tables"),
+    "bigwig": ("pyBigWig", "bigWig tracks of scanned chromosomes"),
 }
 # Packages beside ours: name -> what it is for.
 _BESIDE = {
     "bitsandbytes": "bases loaded in four bits",
     "wandb": "training logs at Weights & Biases",
     "trackio": "training logs in trackio",
-    "pyarrow": "Parquet",
 }
 _TOOLS = {
     "mmseqs": ("leakage and baselines by alignment", "conda install -c bioconda mmseqs2, or apt install mmseqs2"),

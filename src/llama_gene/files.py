@@ -62,11 +62,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
-            _sync(draft)
-            draft.replace(path)
-            _sync(path.parent)
+            publish(draft, path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def publish(draft: Path, path: Path) -> None:
+    """Give a finished file its final name, once its bytes are on disk."""
+    _sync(draft)
+    draft.replace(path)
+    _sync(path.parent)
 
 
 @contextmanager

@@ -7,9 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from llama_gene.evaluation.result import TaskResult
-    from llama_gene.inference.predictor import Predictor
     from llama_gene.inference.probability import ProbabilityKind
-    from llama_gene.tasks.task import Task
 
 _CALIBRATED = "calibrated"
 
@@ -55,6 +53,9 @@ def evaluate(
     probabilities: Annotated[
         str, typer.Option(help="Of labels: shared, raw, length (normalised), or calibrated, by --calibration.")
     ] = "shared",
+    keep_temperature: Annotated[
+        bool, typer.Option("--keep-temperature", help="Keep the temperature with the model, for whoever predicts.")
+    ] = False,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens scored at a time.")] = 16_384,
     answers: Annotated[
         Path | None,
@@ -86,6 +87,7 @@ def evaluate(
     from llama_gene.evaluation.evaluate import describe_model, evaluate_task
     from llama_gene.evaluation.report import to_terminal, write
     from llama_gene.evaluation.result import Report
+    from llama_gene.evaluation.stored import stored_temperature
     from llama_gene.inference.opening import open_predictor
     from llama_gene.tasks.style import find_style
 
@@ -107,7 +109,9 @@ def evaluate(
             chosen.train,
             split=chosen.split,
             batch_tokens=batch_tokens,
-            temperature=None if calibration is None else _temperature_of(calibration, predictor, chosen.task),
+            temperature=None
+            if calibration is None
+            else stored_temperature(calibration, chosen.task, predictor.prompt_hash(chosen.task)),
             kind=kind,
             calibrate=probabilities == _CALIBRATED,
             cache=cache,
@@ -127,6 +131,8 @@ def evaluate(
     Console().print(to_terminal(report))
     for result in results:
         tell(result, with_name=len(results) > 1)
+        if keep_temperature:
+            _keep_temperature(Path(model), result)
     if output is not None:
         write(report, output, rows)
         typer.echo(f"report: {output / 'report.html'}")
@@ -164,13 +170,13 @@ def tell(result: "TaskResult", *, with_name: bool) -> None:
         typer.echo(result.note, err=True)
 
 
-def _temperature_of(place: Path, predictor: "Predictor", task: "Task") -> tuple[float, str]:
+def _keep_temperature(folder: Path, result: "TaskResult") -> None:
     from llama_gene.errors import SettingsError
-    from llama_gene.evaluation.stored import StoredReport
+    from llama_gene.inference.temperature import FILE, keep_temperature
 
-    stored = StoredReport.read(place)
-    result = stored.result(task.name)
-    if result is None or result.calibration is None or result.prompt_hash != predictor.prompt_hash(task):
-        problem = f"no temperature of task {task.name!r} as the model is asked now"
-        raise SettingsError(problem, where=stored.path, hint="evaluate the model on its dev split with --output FOLDER")
-    return result.calibration.temperature, f"{result.n_test:,} rows of {result.split}"
+    found = result.calibration
+    if found is None or not folder.is_dir():
+        problem = f"--keep-temperature: there is none to keep for task {result.name!r} on {result.n_test} rows"
+        raise SettingsError(problem, where=folder, hint="it takes a model folder, a classification and 20 rows")
+    keep_temperature(folder, result.name, found.temperature, f"{result.n_test:,} rows of {result.split}")
+    typer.echo(f"temperature  {found.temperature:.3f}, kept in {folder / FILE}")

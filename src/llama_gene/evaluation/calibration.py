@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from llama_gene import metrics
 from llama_gene.evaluation.value import Value
 from llama_gene.metrics import Score
-from llama_gene.metrics.classification import NUM_CALIBRATION_BINS, calibration_bins
+from llama_gene.metrics.classification import NUM_CALIBRATION_BINS, calibrated, calibration_bins
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -22,32 +22,6 @@ THESE_ROWS = "these rows"  # said of a temperature that was fitted on the rows i
 _TEMPERATURES = (0.05, 20.0)
 _STEPS = 60  # of the golden section: 0.618 ** 60 of that range is far below what matters
 _LEAST = 1e-300  # the logarithm of 0 would be infinite
-
-
-def calibrated(scores: Floats, temperature: float) -> Floats:
-    """Probabilities at a temperature; a row adds up to 1.
-
-    Args:
-        scores: Log-probabilities of the labels in nats, [n, labels], each row up to a constant of its own.
-        temperature: Above 1 makes a model less sure, below 1 more.
-
-    >>> calibrated(np.log([[0.2, 0.8]]), 1.0).round(3).tolist(), calibrated(np.log([[0.2, 0.8]]), 2.0).round(3).tolist()
-    ([[0.2, 0.8]], [[0.333, 0.667]])
-    """
-    scaled = scores / temperature
-    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities: Floats = weights / weights.sum(axis=1, keepdims=True)
-    return probabilities
-
-
-def at_temperature(probabilities: Floats, temperature: float) -> Floats:
-    """The same probabilities at a temperature; a row adds up to 1.
-
-    Args:
-        probabilities: Of every label, [n, labels].
-        temperature: Above 1 makes a model less sure, below 1 more.
-    """
-    return calibrated(np.log(np.maximum(probabilities, _LEAST)), temperature)
 
 
 def fit_temperature(scores: Floats, truth: Integers) -> float:

@@ -12,7 +12,7 @@ from llama_gene import metrics
 from llama_gene.config import LeakageSettings
 from llama_gene.errors import LlamaGeneError, ModelError
 from llama_gene.evaluation.baselines import fit_predict
-from llama_gene.evaluation.calibration import at_temperature, measure_calibration
+from llama_gene.evaluation.calibration import measure_calibration
 from llama_gene.evaluation.detail import score_by_length, worst_answers
 from llama_gene.evaluation.leakage import Leakage, find_leaks
 from llama_gene.evaluation.outcomes import METRICS, Outcomes
@@ -20,6 +20,7 @@ from llama_gene.evaluation.result import Leaked, TaskResult
 from llama_gene.inference.predictor import Prediction, Predictor
 from llama_gene.inference.probability import ProbabilityKind
 from llama_gene.metrics import Score
+from llama_gene.metrics.classification import at_temperature
 from llama_gene.progress import progress
 from llama_gene.tasks.rows import RowsToScore
 from llama_gene.tasks.task import ANSWER_SEPARATOR, Example, Task

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from llama_gene.errors import FormatError
+from llama_gene.errors import FormatError, SettingsError
 from llama_gene.evaluation.outcomes import Outcomes
 from llama_gene.evaluation.result import Report, TaskResult
+from llama_gene.tasks.task import Task
 
 REPORT = "report.json"
 
@@ -68,3 +69,23 @@ class StoredReport:
             return None
         path = predictions_path(self.path.parent, result.name)
         return Outcomes.read(path, result.kind, result.rows) if path.is_file() else None
+
+
+def stored_temperature(place: Path, task: Task, prompt_hash: str) -> tuple[float, str]:
+    """The temperature of a task in a report, and what it was fitted on, in words.
+
+    Args:
+        place: As for `StoredReport.read`.
+        task: The task.
+        prompt_hash: Of the prompts that the model is asked now.
+
+    Raises:
+        FormatError: There is no report.
+        SettingsError: It has no temperature of this task, or the task was asked otherwise then.
+    """
+    stored = StoredReport.read(place)
+    result = stored.result(task.name)
+    if result is None or result.calibration is None or result.prompt_hash != prompt_hash:
+        problem = f"no temperature of task {task.name!r} as the model is asked now"
+        raise SettingsError(problem, where=stored.path, hint="evaluate the model on its dev split with --output FOLDER")
+    return result.calibration.temperature, f"{result.n_test:,} rows of {result.split}"

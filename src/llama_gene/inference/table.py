@@ -1,25 +1,22 @@
-"""Sequences in, predictions out: any sequence file to examples of a task, predictions to a TSV."""
+"""The examples of a task in any sequence file, to be predicted."""
 
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO, cast
+from typing import cast
 
 from llama_gene.errors import SettingsError
-from llama_gene.files import atomic_path, disk_errors
-from llama_gene.inference.predictor import Prediction
 from llama_gene.sequences.alphabet import Policy
-from llama_gene.sequences.compression import data_suffix
+from llama_gene.sequences.compression import data_suffix, is_compressed
 from llama_gene.sequences.read import Reject, read_records
 from llama_gene.sequences.table import JSONL_SUFFIXES, TABLE_SUFFIXES
 from llama_gene.tasks.convert import read_examples
+from llama_gene.tasks.convert.parquet import PARQUET_SUFFIX
 from llama_gene.tasks.task import Example, Task
 
 _POLICIES = ("refuse", "skip", "drop", "mask")
 
 
-def read_unlabelled(task: Task, path: str, policy: str, rejects: list[str]) -> Iterator[Example]:
+def read_unlabelled(task: Task, path: str, policy: str, on_reject: Callable[[Reject], None]) -> Iterator[Example]:
     """The examples of a file, one at a time; a label column is not looked at.
 
     A task of one sequence takes any sequence file; of a table, its column ``sequence`` or ``seq``, unless the task's
@@ -30,7 +27,7 @@ def read_unlabelled(task: Task, path: str, policy: str, rejects: list[str]) -> I
         path: The file, or ``-``.
         policy: ``refuse``: a bad record ends the reading with an error; ``skip``: it is set aside; ``drop``, ``mask``:
             its bad letters are, and only what is left of nothing is set aside.
-        rejects: Gets a line for each record set aside.
+        on_reject: Told of each record that is set aside.
 
     Raises:
         LlamaGeneError: The file is not what its format says, or holds a bad record and the policy is to refuse.
@@ -38,53 +35,38 @@ def read_unlabelled(task: Task, path: str, policy: str, rejects: list[str]) -> I
     if policy not in _POLICIES:
         raise SettingsError(f"--bad-letters {policy!r}", hint=f"one of: {', '.join(_POLICIES)}")
 
-    def set_aside(reject: Reject) -> None:
-        rejects.append(f"{reject.where}: {reject.reason}")
-
-    on_reject = None if policy == "refuse" else set_aside
-    chosen = cast(Policy, policy)
-    is_table = data_suffix(path) in TABLE_SUFFIXES or data_suffix(path) in JSONL_SUFFIXES
-    if len(task.inputs) > 1 or (is_table and task.layout == "table"):
-        yield from read_examples(task, path, policy=chosen, on_reject=on_reject, labelled=False)
+    told = None if policy == "refuse" else on_reject
+    chosen, suffix = cast(Policy, policy), data_suffix(path)
+    is_table = suffix in TABLE_SUFFIXES or suffix in JSONL_SUFFIXES
+    if len(task.inputs) > 1 or (is_table and task.layout == "table") or suffix == PARQUET_SUFFIX:
+        yield from read_examples(task, path, policy=chosen, on_reject=told, labelled=False)
         return
-    for record in read_records(path, task.inputs[0].kind, policy=chosen, on_reject=on_reject):
+    for record in read_records(path, task.inputs[0].kind, policy=chosen, on_reject=told):
         yield Example(record.id, (record.sequence,))
 
 
-def write_predictions(task: Task, predictions: Iterable[Prediction], output: Path | None) -> int:
-    """Write predictions as TSV, whole or not at all, or to standard output as they come; returns their number.
+def count_records(path: str) -> int | None:
+    """About how many records a file holds, for a progress bar: by its lines, without looking into them.
 
-    Columns: ``id``; ``label`` and ``probability`` of the most probable label, then one ``p(label)`` for each label. A
-    regression has ``value`` instead, generated text ``answer``.
+    Returns:
+        None where that takes more than a look: of standard input, and of packed, GenBank and Parquet files.
     """
-    names = task.label_names if task.kind == "classification" else ()
-    header = {"classification": ["label", "probability"], "regression": ["value"]}.get(task.kind, ["answer"])
-    target: AbstractContextManager[Path | None]
-    target = atomic_path(output) if output is not None else _standard_output()
-    num_written = 0
-    with target as path:
-        stream: AbstractContextManager[TextIO] = (
-            path.open("w", encoding="utf-8") if path is not None else nullcontext(sys.stdout)
-        )
-        with stream as table:
-            table.write("\t".join(["id", *header, *(f"p({name})" for name in names)]) + "\n")
-            for prediction in predictions:
-                cells = [_cell(prediction.id), _cell(prediction.answer)]
-                if names and prediction.probabilities is not None:
-                    cells += [f"{p:.4f}" for p in (max(prediction.probabilities), *prediction.probabilities)]
-                table.write("\t".join(cells) + "\n")
-                num_written += 1
-    return num_written
-
-
-@contextmanager
-def _standard_output() -> Iterator[None]:
-    """Standard output may be a file, too, on a disk that is full."""
-    with disk_errors(Path("standard output")):
-        yield
-        sys.stdout.flush()
-
-
-def _cell(text: str) -> str:
-    """Text that cannot break the table."""
-    return " ".join(text.split())
+    if path == "-" or not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as stream:
+        head = stream.read(1 << 16)
+        if is_compressed(head) or data_suffix(path) == PARQUET_SUFFIX:
+            return None
+        start = head.lstrip()[:1]
+        is_table = data_suffix(path) in TABLE_SUFFIXES or start == b"{"
+        if start != b">" and start != b"@" and not is_table:
+            return None
+        mark = b"\n>" if start == b">" else b"\n"
+        num, last = 0, b"\n"
+        while head:
+            num += (last + head).count(mark) - (last.count(mark))
+            last = head[-1:]
+            head = stream.read(1 << 20)
+    if start == b"@":
+        return num // 4
+    return num - (start not in {b">", b"{"})

@@ -18,6 +18,8 @@ from llama_gene.metrics.resample import (
     sums_of,
 )
 
+_LEAST = 1e-300  # the logarithm of 0 would be infinite
+
 NUM_CALIBRATION_BINS = 15  # as in Guo et al. 2017, On calibration of modern neural networks
 
 
@@ -220,6 +222,32 @@ def ece(right: npt.ArrayLike, confidence: npt.ArrayLike) -> Statistic:
         return error
 
     return Statistic(np.arange(len(sure)), measure)
+
+
+def calibrated(scores: Floats, temperature: float) -> Floats:
+    """Probabilities at a temperature; a row adds up to 1.
+
+    Args:
+        scores: Log-probabilities of the labels in nats, [n, labels], each row up to a constant of its own.
+        temperature: Above 1 makes a model less sure, below 1 more.
+
+    >>> calibrated(np.log([[0.2, 0.8]]), 1.0).round(3).tolist(), calibrated(np.log([[0.2, 0.8]]), 2.0).round(3).tolist()
+    ([[0.2, 0.8]], [[0.333, 0.667]])
+    """
+    scaled = scores / temperature
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def at_temperature(probabilities: Floats, temperature: float) -> Floats:
+    """The same probabilities at a temperature; a row adds up to 1.
+
+    Args:
+        probabilities: Of every label, [n, labels].
+        temperature: Above 1 makes a model less sure, below 1 more.
+    """
+    return calibrated(np.log(np.maximum(probabilities, _LEAST)), temperature)
 
 
 def calibration_bins(confidence: Floats) -> Integers:
