@@ -17,10 +17,14 @@ def folder_of_a_model(folder: Path) -> Path:
 
 def test_the_quickstart_comes_before_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(default, "_SHIPPED", tmp_path / "package" / "mini")
+    monkeypatch.setattr(default, "SHIPPED_MODEL", tmp_path / "package" / "mini")
     with pytest.raises(ModelError, match=r"no model was named.*\n.*--model FOLDER.*llama-gene quickstart"):
         default_model()
     shipped = folder_of_a_model(tmp_path / "package" / "mini")
     assert default_model() == shipped
     folder_of_a_model(tmp_path / QUICKSTART_MODEL)
     assert default_model() == QUICKSTART_MODEL
+    (shipped / "tasks").mkdir()
+    (shipped / "tasks" / "promoters.toml").touch()
+    assert default_model("promoters") == shipped
+    assert default_model("enhancers") == QUICKSTART_MODEL

@@ -57,7 +57,7 @@ def predict(
     from llama_gene.progress import progress
 
     form = format_of(output, format)
-    folder = model or default_model()
+    folder = model or default_model(task)
     engine = Engine.load(folder)
     definition = engine.task(task)
     answers = Answers(definition, _temperature(folder, definition, calibration), abstain_below)

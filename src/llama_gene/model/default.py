@@ -6,17 +6,20 @@ import llama_gene
 from llama_gene.errors import ModelError
 
 QUICKSTART_MODEL = Path("runs/quickstart/model")
-_SHIPPED = Path(llama_gene.__file__).parent / "models" / "mini"
+SHIPPED_MODEL = Path(llama_gene.__file__).parent / "models" / "mini"
 
 
-def default_model() -> Path:
-    """The model that `llama-gene quickstart` left in this folder; where there is none, the one in the package.
+def default_model(task: str | None = None) -> Path:
+    """The model that `llama-gene quickstart` left in this folder, else the one in the package.
+
+    Args:
+        task: The first of the two that was tuned on it is meant, if either was.
 
     Raises:
         ModelError: There is neither: this installation came without a model.
     """
-    for folder in (QUICKSTART_MODEL, _SHIPPED):
-        if (folder / "config.json").is_file():
-            return folder
-    hint = "name one with --model FOLDER, or make one here in some minutes: llama-gene quickstart"
-    raise ModelError("no model was named, and none came with this installation", hint=hint)
+    found = [folder for folder in (QUICKSTART_MODEL, SHIPPED_MODEL) if (folder / "config.json").is_file()]
+    if not found:
+        hint = "name one with --model FOLDER, or make one here in some minutes: llama-gene quickstart"
+        raise ModelError("no model was named, and none came with this installation", hint=hint)
+    return next((folder for folder in found if (folder / "tasks" / f"{task}.toml").is_file()), found[0])
