@@ -41,21 +41,21 @@ def read_table(
     labelled: bool,
 ) -> Iterator[Example]:
     """Read the examples of a table one at a time; see `read_examples` for arguments and errors."""
-    name = display_name(path)
+    reader = _Reader(task, path, columns, policy, labelled=labelled)
     first = True
     for row in scan_table(path):
         if first and isinstance(row, Row):
             # A column that the whole file lacks is the file's fault, and no row's: it raises in any case.
             first = False
-            require_columns(path, row, _needed(task, columns, labelled))
+            require_columns(path, row, reader.needed)
         try:
             if isinstance(row, FormatError):
                 raise row
-            example = _example(task, path, row, columns, policy, labelled)
+            example = reader.example(row)
         except (FormatError, SequenceError, TaskError) as error:
             if on_reject is None:
                 raise
-            on_reject(_as_reject(error, row, columns, name))
+            on_reject(reader.as_reject(error, row))
         else:
             yield example
 
@@ -79,27 +79,62 @@ def scan_table(path: str | Path) -> Iterator[Row | FormatError]:
         yield from scan_rows(stream, display_name(path), data_suffix(path))
 
 
-def _needed(task: Task, columns: Columns, labelled: bool) -> list[str]:
-    needed = [part.column for part in task.inputs]
-    # Sequences without an answer come from anywhere: only labelled tables must have the layout's other columns.
-    return [*needed, *columns.ids, *columns.types, task.label_column] if labelled else needed
+class _Reader:
+    """Turns the rows of one table into examples. What they share is found out once: a table may have millions.
+
+    Attributes:
+        needed: The columns that each row must have.
+    """
+
+    def __init__(self, task: Task, path: str | Path, columns: Columns, policy: Policy, *, labelled: bool) -> None:
+        self._task, self._path, self._columns, self._policy, self._labelled = task, path, columns, policy, labelled
+        self._type_names = dict(columns.type_names)
+        self._types = tuple(zip(task.inputs, columns.types, strict=True)) if columns.types else ()
+        inputs = [part.column for part in task.inputs]
+        # Sequences without an answer come from anywhere: only labelled tables must have the layout's other columns.
+        self.needed = [*inputs, *columns.ids, *columns.types, task.label_column] if labelled else inputs
+
+    def example(self, row: Row) -> Example:
+        cells = row.cells
+        if any(name not in cells for name in self.needed):
+            require_columns(self._path, row, self.needed)
+        try:
+            for part, column in self._types:
+                self._check_type(part, cells.get(column), column)
+            sequences = tuple([_clean(part, cells[part.column], self._policy) for part in self._task.inputs])
+            answer, value = self._task.answer_of(cells[self._task.label_column]) if self._labelled else (None, None)
+        except (SequenceError, TaskError) as error:
+            where = f"{display_name(self._path)}:{row.line}"
+            raise type(error)(error.problem, where=where, hint=error.hint) from None
+        return Example(self._id(row), sequences, answer, value)
+
+    def _check_type(self, part: Input, cell: str | None, column: str) -> None:
+        names = self._type_names
+        if cell is None:
+            return
+        if cell.strip() not in names:
+            raise TaskError(f"unknown type {cell!r} in column {column!r}", hint=f"known types: {', '.join(names)}")
+        if names[cell.strip()] != part.kind:
+            expected = next(name for name, kind in names.items() if kind == part.kind)
+            raise TaskError(
+                f"{column} is {cell!r}, but the task takes {expected!r} there", hint="choose another task or file"
+            )
+
+    def _id(self, row: Row) -> str:
+        ids = [row.cells.get(column, "").strip() for column in self._columns.ids]
+        if ids and all(ids):
+            return "|".join(ids)
+        for column in _ID_COLUMNS:
+            if named := row.cells.get(column, "").strip():
+                return named
+        return f"row{row.line}"
+
+    def as_reject(self, error: LlamaGeneError, row: Row | FormatError) -> Reject:
+        identity = self._id(row) if isinstance(row, Row) else ""
+        return Reject(identity, error.where or display_name(self._path), error.problem)
 
 
-def _example(task: Task, path: str | Path, row: Row, columns: Columns, policy: Policy, labelled: bool) -> Example:
-    require_columns(path, row, _needed(task, columns, labelled))
-    where = f"{display_name(path)}:{row.line}"
-    try:
-        for part, column in zip(task.inputs, columns.types, strict=bool(columns.types)):
-            _check_type(part, row.cells.get(column), column, columns)
-        sequences = tuple(_clean(part, row, policy) for part in task.inputs)
-        answer, value = task.answer_of(row.cells[task.label_column]) if labelled else (None, None)
-    except (SequenceError, TaskError) as error:
-        raise type(error)(error.problem, where=where, hint=error.hint) from None
-    return Example(_id(row, columns), sequences, answer, value)
-
-
-def _clean(part: Input, row: Row, policy: Policy) -> str:
-    cell = row.cells[part.column]
+def _clean(part: Input, cell: str, policy: Policy) -> str:
     if part.aligned:
         cell = cell.replace("-", "").replace(".", "")
     if not cell.strip():
@@ -108,28 +143,3 @@ def _clean(part: Input, row: Row, policy: Policy) -> str:
         return ALPHABETS[part.kind].clean(cell, policy)
     except SequenceError as error:
         raise SequenceError(f"column {part.column!r}: {error.problem}", hint=error.hint) from None
-
-
-def _check_type(part: Input, cell: str | None, column: str, columns: Columns) -> None:
-    names = dict(columns.type_names)
-    if cell is None:
-        return
-    if cell.strip() not in names:
-        raise TaskError(f"unknown type {cell!r} in column {column!r}", hint=f"known types: {', '.join(names)}")
-    if names[cell.strip()] != part.kind:
-        expected = next(name for name, kind in names.items() if kind == part.kind)
-        raise TaskError(
-            f"{column} is {cell!r}, but the task takes {expected!r} there", hint="choose another task or file"
-        )
-
-
-def _id(row: Row, columns: Columns) -> str:
-    if columns.ids and all(row.cells.get(column, "").strip() for column in columns.ids):
-        return "|".join(row.cells[column].strip() for column in columns.ids)
-    named = (row.cells[column].strip() for column in _ID_COLUMNS if row.cells.get(column, "").strip())
-    return next(named, f"row{row.line}")
-
-
-def _as_reject(error: LlamaGeneError, row: Row | FormatError, columns: Columns, name: str) -> Reject:
-    identity = _id(row, columns) if isinstance(row, Row) else ""
-    return Reject(identity, error.where or name, error.problem)
