@@ -10,7 +10,7 @@ import pytest
 from llama_gene.corpus.pack import IGNORE, Row
 from llama_gene.evaluation.evaluate import evaluate_task
 from llama_gene.finetune import TaskRows, finetune, tune
-from llama_gene.inference import engine as engine_module
+from llama_gene.inference import local
 from llama_gene.inference.engine import Engine
 from llama_gene.tasks.rows import load_rows
 from llama_gene.tasks.task import Task
@@ -82,14 +82,14 @@ def test_prompts_are_the_same_bytes_in_training_evaluation_and_prediction(
     asked: list[bytes] = []
 
     def spied_on(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(model: Any, prompts: Any, *args: Any, **kwargs: Any) -> Any:
+        def call(first: Any, prompts: Any, *args: Any, **kwargs: Any) -> Any:
             asked.extend(tokenizer.decode(prompt).encode() for prompt in prompts)
-            return real(model, prompts, *args, **kwargs)
+            return real(first, prompts, *args, **kwargs)
 
         return call
 
-    for name in ("score_candidates", "generate_answers"):
-        monkeypatch.setattr(engine_module, name, spied_on(getattr(engine_module, name)))
+    monkeypatch.setattr(local.CandidateScorer, "score", spied_on(local.CandidateScorer.score))
+    monkeypatch.setattr(local, "generate_answers", spied_on(local.generate_answers))
     engine = Engine.load(folder)
     tokenizer = engine.tokenizer
     every: list[bytes] = []
