@@ -1,6 +1,9 @@
 """What evaluation takes.
 
 Run: ``python benchmarks/evaluation.py leakage [--data ../shared/data] [--train 100000] [--test 10000] [--repeats 3]``.
+     ``python benchmarks/evaluation.py score [--data ../shared/data] [--rows 300] [--steps 300]``.
+
+``score``: rows a second of label scoring against the reference's loop; see ``scoring.py``.
 
 ``leakage``: so many training rows and test rows, 300 letters each, are drawn from families of mutated sequences. Of the
 test rows 5 % are copied from training, 5 % are reverse complements (DNA), 5 % have 3 % of their letters changed, the
@@ -18,6 +21,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +149,20 @@ def leakage(arguments: argparse.Namespace) -> None:
     print(f"targets: {MOST_SECONDS} s, {MOST_MEMORY} MB, recall {LEAST_RECALL} (recall of {NUM_CHECKED} test rows)")
 
 
+def score(arguments: argparse.Namespace) -> None:
+    from scoring import LEAST_RATIO, runs
+
+    with tempfile.TemporaryDirectory() as work:
+        found = list(runs(arguments.data, arguments.train, arguments.rows, arguments.steps, Path(work) / "model"))
+    print("| how | rows | CPU s | rows/s | accuracy | by substring | times as fast |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for run in found:
+        lenient = "" if run.by_substring is None else f"{run.by_substring:.3f}"
+        numbers = f"{run.num_rows} | {run.seconds:.2f} | {run.rate:.1f} | {run.accuracy:.3f} | {lenient}"
+        print(f"| {run.name} | {numbers} | {run.rate / found[0].rate:.1f} |")
+    print(f"target: {LEAST_RATIO} times as fast, at equal or better accuracy")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -158,9 +176,16 @@ def main() -> None:
         command.add_argument("--data", type=Path)
         command.add_argument("--train", type=int, default=100_000)
         command.add_argument("--test", type=int, default=10_000)
+    scored = commands.add_parser("score")
+    scored.add_argument("--data", type=Path)
+    scored.add_argument("--train", type=int, default=8000)
+    scored.add_argument("--rows", type=int, default=300)
+    scored.add_argument("--steps", type=int, default=300)
     arguments = parser.parse_args()
     if arguments.command == "leakage":
         leakage(arguments)
+    elif arguments.command == "score":
+        score(arguments)
     else:
         given = arguments.data, arguments.train, arguments.test
         print(json.dumps(search(arguments.name, arguments.kind, *given, check=arguments.check)))

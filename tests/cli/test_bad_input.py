@@ -319,6 +319,37 @@ def own_model(model: Path, tmp_path: Path) -> Path:
     return tiny.copy_run(model, tmp_path / "model")
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--task", "sim_promoter", "--style", "alpaca"), ("no prompt style 'alpaca'", "reference-train")),
+        (("--task", "sim_promoter", "--style", "chat"), ("no chat template", "another --style")),
+        (("--task", "sim_promoter,sim_splice", "--data", "a.csv"), ("rows of one task", "--root FOLDER")),
+        (("--task", ","), ("no task", "--task NAME")),
+        (("--tasks", "all", "--style", "llama-gene"), ("not tuned on any task", "--task NAME")),
+        (("--task", "prom_core_all", "--style", "llama-gene"), ("no rows of 'prom_core_all'", "--root FOLDER")),
+        (
+            ("--task", "sim_promoter", "--probabilities", "certain"),
+            ("--probabilities 'certain'", "shared, raw, length"),
+        ),
+        (("--task", "sim_promoter", "--probabilities", "calibrated"), ("need a temperature", "--calibration REPORT")),
+        (("--task", "sim_promoter", "--model", "x"), ("--model 'x'", "give the server's address")),
+    ],
+)
+def test_an_evaluation_that_cannot_be(
+    words: tuple[str, ...], parts: tuple[str, ...], refused: Refused, model: Path
+) -> None:
+    refused("evaluate", model, *words, parts=parts)
+
+
+def test_a_server_that_is_not_there(refused: Refused) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", lambda seconds: None)
+        refused(
+            "evaluate", "http://127.0.0.1:9/v1", "--task", "tf_0", parts=("the server does not answer", "is this its")
+        )
+
+
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_a_model_that_does_not_hold(command: str, refused: Refused, own_model: Path, tmp_path: Path) -> None:
     table = tmp_path / "a.csv"
@@ -330,7 +361,10 @@ def test_a_model_that_does_not_hold(command: str, refused: Refused, own_model: P
         else:
             refused("evaluate", folder, "--task", task, "--data", table, parts=parts)
 
-    call("sim_promoter", "none: no such model folder", "llama-gene run RECIPE.toml", folder=tmp_path / "none")
+    missing = ("none: no such model folder", "llama-gene run RECIPE.toml")
+    if command == "evaluate":  # which takes any model
+        missing = ("no model at", "none", "give an existing folder, or a hub id")
+    call("sim_promoter", *missing, folder=tmp_path / "none")
     call("sim_splice", "sim_splice", "sim_central_dogma, sim_promoter, sim_promoter_strength")
     call("no_such_task", "no_such_task")
     definition = own_model / "tasks" / "sim_promoter.toml"
@@ -349,7 +383,10 @@ def test_a_model_that_does_not_hold(command: str, refused: Refused, own_model: P
     (own_model / "tokenizer.json").unlink()
     call("sim_promoter_strength", "no tokenizer.json in it")
     (own_model / "llama_gene.json").unlink()
-    call("sim_promoter_strength", "this model does not know DNA or protein yet", "llama-gene model extend")
+    if command == "predict":
+        call("sim_promoter_strength", "this model does not know DNA or protein yet", "llama-gene model extend")
+    else:
+        call("sim_promoter_strength", "transformers cannot load the tokenizer", "without remote code")
 
 
 def test_weights_of_another_model(refused: Refused, own_model: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from importlib import resources
@@ -163,6 +164,58 @@ def test_evaluate_scores_a_table(
 def test_evaluate_finds_the_dev_split(task: str, cli: Cli, model: Path) -> None:
     out = ok(cli("evaluate", model, "--task", task, "--batch-tokens", 2000))
     assert ("spearman" if task == "sim_promoter_strength" else "mcc") in out
+
+
+def test_evaluate_scores_all_tasks_of_a_model(cli: Cli, model: Path, tmp_path: Path) -> None:
+    out = ok(cli("evaluate", model, "--tasks", "all", "--output", tmp_path / "report"))
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [result["name"] for result in report["results"]] == sorted(tiny.TASKS)
+    assert report["title"] == f"model on {len(tiny.TASKS)} tasks"
+    assert all(f"\n{name}\n" in out for name in tiny.TASKS)
+    named = ",".join(sorted(tiny.TASKS)[:2])
+    assert "2 tasks" in ok(cli("evaluate", model, "--task", named, "--task", sorted(tiny.TASKS)[0]))
+
+
+def test_evaluate_asks_a_model_that_was_never_tuned(
+    cli: Cli, model: Path, tiny_run: Path, dev: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """In the words of the reference, with no record of ours in its folder; baselines from the training table."""
+    folder = Path(shutil.copytree(model, tmp_path / "stock"))
+    (folder / "llama_gene.json").unlink()
+    task, root = tiny_run / "data" / "tasks" / "sim_promoter" / "task.toml", tiny_run / "data"
+    if not task.is_file():
+        task = model / "tasks" / "sim_promoter.toml"
+    words = ("evaluate", folder, "--task", task, "--data", dev("sim_promoter"), "--output", tmp_path / "report")
+    ok(cli(*words, "--style", "reference-test", "--train", root / "tasks" / "sim_promoter" / "train.csv"))
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["model"]["prompt style"] == "reference-test"
+    assert report["model"]["sequences"] == "bare"
+    (result,) = report["results"]
+    assert result["n_train"] == 0
+    assert {"majority", "nearest"} <= set(result["baselines"])
+    assert result["scores"].keys() >= {"mcc", "auroc", "ece"}
+
+
+def test_evaluate_gives_probabilities_of_several_kinds(
+    cli: Cli, model: Path, dev: Callable[[str], Path], tmp_path: Path
+) -> None:
+    words = ("evaluate", model, "--task", "sim_promoter", "--data", dev("sim_promoter"))
+    found = {}
+    ok(cli(*words, "--output", tmp_path / "dev"))
+    for kind, more in {
+        "shared": (),
+        "raw": (),
+        "length": (),
+        "calibrated": ("--calibration", tmp_path / "dev"),
+    }.items():
+        ok(cli(*words, *more, "--probabilities", kind, "--output", tmp_path / kind))
+        report = json.loads((tmp_path / kind / "report.json").read_text())
+        found[kind] = report["results"][0]
+    assert found["raw"]["scores"]["mcc"] == found["shared"]["scores"]["mcc"] == found["calibrated"]["scores"]["mcc"]
+    assert found["raw"]["scores"]["ece"] != found["shared"]["scores"]["ece"]
+    assert found["calibrated"]["scores"]["ece"]["value"] == pytest.approx(
+        found["calibrated"]["calibration"]["after"]["value"]
+    )
 
 
 def test_evaluate_takes_a_packed_table_from_anywhere(

@@ -67,6 +67,7 @@ def test_a_name_that_begins_another_is_told_by_its_end() -> None:
     ]
 
 
+@few
 @given(answers=answers)
 def test_a_trie_holds_its_candidates_and_nothing_else(answers: list[Ids]) -> None:
     candidates = [[*answer, EOS] for answer in answers]

@@ -45,7 +45,7 @@ def task_names(predictor: Predictor, wanted: Sequence[str]) -> list[str]:
     if names == [ALL]:
         names = tuned
     if not names:
-        problem = "no task is named" if not wanted else "this model was not tuned on any task"
+        problem = "this model was not tuned on any task" if ALL in wanted else "no task is named"
         raise SettingsError(problem, hint="name what to score: --task NAME, or the file of a task of your own")
     return names
 

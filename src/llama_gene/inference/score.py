@@ -38,6 +38,12 @@ class Prefix:
     length: int
     cache: Any
 
+    def beside(self, num_rows: int) -> dict[str, Any]:
+        """What a model is called with, so that so many rows go on from here."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(num_rows)
+        return {"use_cache": True, "past_key_values": cache}
+
 
 class CandidateScorer:
     """Scores the same candidates after any number of prompts.
@@ -85,8 +91,8 @@ class CandidateScorer:
         import torch
 
         with torch.inference_mode():
-            if self.trie.tokens and not self._readout.shares_caches:
-                first, inner = over_texts(self._readout, prompts, self.trie)
+            if self.trie.tokens and (len(self.trie.branches) == 1 or not self._readout.shares_caches):
+                first, inner = over_texts(self._readout, prompts, self.trie, prefix)
             else:
                 first, cache, width = self._first(prompts, prefix)
                 inner = first[:, :0]
@@ -100,12 +106,8 @@ class CandidateScorer:
         """The scores of the first tokens, [num_prompts, num_roots]; the cache, and the width of what is in it."""
         import torch
 
-        skipped = 0
-        use: dict[str, Any] = {"use_cache": bool(self.trie.tokens)}
-        if prefix is not None:
-            skipped, cache = prefix.length, copy.deepcopy(prefix.cache)
-            cache.batch_repeat_interleave(len(prompts))
-            use = {"use_cache": True, "past_key_values": cache}
+        skipped = 0 if prefix is None else prefix.length
+        use = {"use_cache": bool(self.trie.tokens)} if prefix is None else prefix.beside(len(prompts))
         ids = self._readout.tensor([prompt[skipped:] for prompt in prompts])
         last = torch.tensor([[len(prompt) - skipped - 1] for prompt in prompts], device=ids.device)
         scores, cache = self._readout.read(last, self._roots, normalised=self._absolute, input_ids=ids, **use)
@@ -178,9 +180,11 @@ def over_cache(
 
 
 def over_texts(
-    readout: Readout, prompts: Sequence[Sequence[int]], trie: AnswerTrie
+    readout: Readout, prompts: Sequence[Sequence[int]], trie: AnswerTrie, prefix: Prefix | None = None
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
     """The same by plain causal passes: each branch of the trie is read after each prompt, as a text of its own.
+
+    Where there is one branch alone, no way is faster.
 
     Returns:
         What follows the prompts, float32[num_prompts, num_roots], and what follows each inner node, as `over_cache`.
@@ -188,13 +192,15 @@ def over_texts(
     import torch
 
     roots, children = trie.children(of_prompt=True), trie.children(of_prompt=False)
-    ends = torch.tensor([[len(prompt) - 1] for prompt in prompts], device=readout.model.device)
+    rest = [prompt[0 if prefix is None else prefix.length :] for prompt in prompts]
+    ends = torch.tensor([[len(prompt) - 1] for prompt in rest], device=readout.model.device)
     first = torch.zeros(len(prompts), len(roots), device=ends.device)
     inner = torch.zeros(len(prompts), len(trie.tokens), len(children), device=ends.device)
     for branch in trie.branches:
-        ids = readout.tensor([[*prompt, *(trie.tokens[node] for node in branch)] for prompt in prompts])
+        ids = readout.tensor([[*prompt, *(trie.tokens[node] for node in branch)] for prompt in rest])
+        use = {"use_cache": False} if prefix is None else prefix.beside(len(prompts))
         places = ends + torch.arange(len(branch) + 1, device=ends.device)
-        scores, _ = readout.read(places, [*roots, *children], input_ids=ids, use_cache=False)
+        scores, _ = readout.read(places, [*roots, *children], input_ids=ids, **use)
         first = scores[:, 0, : len(roots)]
         inner[:, branch] = scores[:, 1:, len(roots) :]
     return first, inner

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _CONTEXT = 2048  # of a model that does not say how long its input may be
+_SHOWN = 200  # letters of what transformers says
 _LEAST_LETTERS = 8  # of each sequence; where not even those fit, nothing can be asked
 
 
@@ -52,6 +53,11 @@ class StockTokenizer:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same of many texts, which is faster than one after the other."""
+        ids: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        return ids
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, without special tokens."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
@@ -77,7 +83,7 @@ def _load(folder: Path) -> Any:
             tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), **options)
         return tokenizer
     except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
         hint = "a model needs a tokenizer that AutoTokenizer of transformers loads without remote code"
         raise TokenizerError(f"transformers cannot load the tokenizer: {reason}", where=folder, hint=hint) from None
 
@@ -127,10 +133,12 @@ class TextEncoder:
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         """The ids of each example; answers are not looked at."""
-        return [self._encode(example) for example in examples]
+        texts = [self._style.prompt(self.task, example.sequences, self._question) for example in examples]
+        whole = [self._start + ids for ids in self._tokenizer.encode_all(texts)]
+        return [self._fit(example, prompt) for example, prompt in zip(examples, whole, strict=True)]
 
-    def _encode(self, example: Example) -> Encoded:
-        prompt = whole = self._prompt(example.sequences)
+    def _fit(self, example: Example, whole: list[int]) -> Encoded:
+        prompt = whole
         kept = sum(map(len, example.sequences))
         while len(prompt) > self._room:
             # As many letters as the tokens that are too many would have, by what is there; at least one a round.
