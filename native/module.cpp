@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 
 #include <chrono>
+#include <cstring>
 
 #include "encoder.h"
 #include "trainer.h"
@@ -51,16 +52,16 @@ class BpeTrainer {
   void add(nb::str sequence) {
     const Text text = text_of(sequence);
     const nb::gil_scoped_release release;
-    run_.clear();
-    for (size_t at = 0; at <= text.length; ++at) {
-      const uint8_t code = at < text.length ? code_of_[text.bytes[at]] : kNoLetter;
-      if (code != kNoLetter) {
-        run_.push_back(code);
-        seen_ |= uint32_t{1} << code;
-        continue;
-      }
-      if (run_.size() > 1) trainer_.add(run_.data(), run_.size());
-      run_.clear();
+    codes_.resize(text.length);
+    for (size_t at = 0; at < text.length; ++at) {
+      codes_[at] = code_of_[text.bytes[at]];
+      seen_[codes_[at]] = true;
+    }
+    for (size_t at = 0; at < text.length; ++at) {
+      const void* other = std::memchr(&codes_[at], kNoLetter, text.length - at);
+      const size_t end = other ? size_t(static_cast<const uint8_t*>(other) - codes_.data()) : text.length;
+      if (end - at > 1) trainer_.add(&codes_[at], end - at);
+      at = end;
     }
   }
 
@@ -68,9 +69,7 @@ class BpeTrainer {
 
   // How many different letters there are.
   unsigned variety() const {
-    unsigned count = 0;
-    for (uint32_t seen = seen_; seen; seen &= seen - 1) ++count;
-    return count;
+    return unsigned(std::count(std::begin(seen_), std::begin(seen_) + kNoLetter, true));
   }
 
   nb::object train(size_t num_merges, uint64_t min_count, nb::object tick) {
@@ -102,8 +101,8 @@ class BpeTrainer {
   }
 
   uint8_t code_of_[256];
-  uint32_t seen_ = 0;
-  std::vector<uint8_t> run_;
+  bool seen_[256] = {};
+  std::vector<uint8_t> codes_;
   llama_gene::Trainer trainer_;
 };
 

@@ -7,8 +7,9 @@
 // The text is a row of slots. A piece of n slots has its id in its first and in its last one, so that both neighbours
 // of a place are found without links; what lies between is never read.
 //
-//   Phase A, some 250 merges: a slot is a byte. Each merge is one pass that looks for two bytes side by side; all pair
-//   counts stand in a table of 256 x 256.
+//   Phase A, some 250 merges: a slot is a byte, and all pair counts stand in a table of 256 x 256. A pass looks for two
+//   bytes side by side. It makes all merges that are known already: the next one is, if none of those before it in the
+//   pass can change its count, or make a pair that occurs as often.
 //
 //   Phase B: a slot has 16 bits. Pairs of `floor` and more occurrences have a count and a list of places. Since a pair
 //   never gains occurrences after the step that made the younger of its pieces, one below `floor` can be forgotten

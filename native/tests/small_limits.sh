@@ -30,7 +30,10 @@ lower "$1/trainer.cpp" 'size < (1 << 15) ? 1 : num_threads_;' \
 lower "$1/trainer.cpp" 'num_places(floor_ / 2) <= slots_.size() / 2' \
   '    while (floor_ > min_count_ \&\& floor_ > most \/ 16 \&\& num_places(floor_ \/ 2) <= slots_.size() \/ 8) {'
 # Slots that are looked through at a time.
-lower "$1/trainer.cpp" 'constexpr size_t kStretch = 4096, kBlock = 32;' '  static constexpr size_t kStretch = 40, kBlock = 32;'
+lower "$1/trainer.cpp" 'constexpr size_t kStretch = 4096, kBlock = 64, kNoted = 4;' \
+  '  static constexpr size_t kStretch = 72, kBlock = 64, kNoted = 4;'
+# Without vectors of a special processor; the tests with the limits as they are have them.
+lower "$1/trainer.cpp" 'if (__builtin_cpu_supports("avx2"))' '    (void)search_avx2<num_merges>;'
 # Pieces of the first level.
 lower "$1/encoder.cpp" 'constexpr size_t kMaxFirst = 640;' 'constexpr size_t kMaxFirst = 8;'
 # Parts of a long sequence, what they overlap by, and letters of short ones that are encoded together.
