@@ -1,4 +1,4 @@
-"""``tasks list``, ``tasks show``, ``tasks check``; ``tasks new`` and ``tasks convert`` have modules of their own."""
+"""``tasks list``, ``show`` and ``check``; ``new``, ``convert`` and ``export`` have modules of their own."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llama_gene.cli.convert import Rejects, convert
+from llama_gene.cli.export_task import export
 from llama_gene.cli.new_task import TaskKind, new
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 app.command()(new)
 app.command()(convert)
+app.command()(export)
 TaskName = Annotated[str, typer.Argument(help="A built-in task, or a task file.")]
 DataRoot = Annotated[Path | None, typer.Option("--data", help="The folder that holds tasks/.")]
 
