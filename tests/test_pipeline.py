@@ -229,10 +229,10 @@ def mine(tmp_path: Path) -> Path:
     root.mkdir()
     (root / "genome.fa").write_text(">chr1\n" + "ACGTTGCA" * 50 + "\n")
     (root / "words.txt").write_text("The gene is mine.\nThe protein is yours.\n" * 20)
-    rows = [f"{'ACGT' * 5 if label else 'TTGA' * 5},{label}" for label in (0, 1) * 6]
-    (root / "train.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
-    # In another order: a model is not scored on the very file that it was tuned on.
-    (root / "dev.csv").write_text("\n".join(["sequence,label", *reversed(rows)]) + "\n")
+    # Longer ones in dev: a model is not scored on the very rows that it was tuned on.
+    for split, num in (("train", 5), ("dev", 6)):
+        rows = [f"{'ACGT' * num if label else 'TTGA' * num},{label}" for label in (0, 1) * 6]
+        (root / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
     (root / "mine.toml").write_text(TASK)
     return root
 

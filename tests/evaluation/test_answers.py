@@ -102,6 +102,9 @@ def test_equal_names_stay_apart(tmp_path):
         rows_of("Is it open? Say a, or b.", [("a", "a"), ("b", "b")] * 2),
         rows_of("Is it open? Now.", [("a", "b"), ("b", "b")] * 2),
     )
+    assert [row.id for found in read_answers(written(tmp_path, one)) for row in found.test.examples] == [
+        "row1", "row2", "row3", "row4",
+    ]  # fmt: skip
     assert [result.name for result in scored(tmp_path, [*one, *two])] == ["is_it_open", "is_it_open_2"]
 
 

@@ -52,6 +52,23 @@ def report(*results, **changes):
     return Report(**{**fields, **changes})
 
 
+def test_rows_that_nobody_knows_of_are_a_dash():
+    unknown = reports.to_html(report(task(n_train=0, n_train_available=0)))
+    assert '<td data-label="trained on">–</td>' in unknown
+    assert "<dt>trained on</dt><dd>–</dd>" in unknown
+    assert "<dt>trained on</dt><dd>5,000 of 41,498 rows</dd>" in reports.to_html(report(task()))
+    assert "| 100 (dev) | – |" in reports.to_markdown(report(task(n_train=0, n_train_available=0)))
+
+
+def test_numbers_are_shown_with_as_many_digits_as_help():
+    wrong = WrongAnswer(
+        id="r1", truth="7.1139999", guess="3.9155978540018084", probability=None, sequences=("ACGT",), lengths=(4,),
+        num_cut=0,
+    )  # fmt: skip
+    changes = {"kind": "regression", "metric": "spearman", "labels": (), "confusion": None}
+    assert "<b>3.916</b>, but it is <b>7.114</b>" in reports.to_html(report(task(worst=(wrong,), **changes)))
+
+
 CLOSER = {
     "by_length": (
         LengthBin(shortest=20, longest=1200, score=score(0.7)),

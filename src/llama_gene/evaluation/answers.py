@@ -45,7 +45,7 @@ class Answer:
     """One row of the file.
 
     Args:
-        id: Its line.
+        id: Its number in the file.
         question: What was asked, without the sequences.
         spans: The sequences.
         output: The right answer.
@@ -123,7 +123,7 @@ def read_training_answers(path: Path, task: Task) -> AnswerRows | None:
     """
     wanted = question_key(task.question)
     rows = [row for row in _read(path, with_responses=False) if question_key(row.question) == wanted]
-    rows = [row for row in _with_sequences(rows, path) if row.kinds == tuple(part.kind for part in task.inputs)]
+    rows = [row for row in rows if row.kinds == tuple(part.kind for part in task.inputs)]
     examples = tuple(found for row in rows if (found := _example(task, row)) is not None)
     return AnswerRows(path, hash_file(path), examples) if examples else None
 
@@ -224,14 +224,18 @@ def _read(path: Path, *, with_responses: bool) -> Iterator[Answer]:
             line, values = found
             num += 1
             try:
-                yield _answer(values, line, with_responses=with_responses)
+                answer = _answer(values, f"row{num}", with_responses=with_responses)
+                if not answer.spans:
+                    hint = "put it between <dna> and </dna>, or <protein> and </protein>"
+                    raise FormatError("no sequence was found in it", hint=hint)
             except FormatError as error:
                 raise FormatError(error.problem, where=f"{path}:{line}", hint=error.hint) from None
+            yield answer
     if num == 0:
         raise FormatError("no answers in it", where=path, hint="rows have instruction, input, output, model_response")
 
 
-def _answer(values: dict[str, Any], line: int, *, with_responses: bool) -> Answer:
+def _answer(values: dict[str, Any], name: str, *, with_responses: bool) -> Answer:
     instruction, given, output = (text_of(values, key).strip() for key in ("instruction", "input", "output"))
     response = text_of(values, _RESPONSE) if with_responses else ""
     for key, text in (("instruction", instruction), ("output", output)):
@@ -242,7 +246,7 @@ def _answer(values: dict[str, Any], line: int, *, with_responses: bool) -> Answe
     question = "".join(part if isinstance(part, str) else f"<{part.kind}>" for part in asked)
     if not spans and given:
         spans = _bare_sequence(given)
-    return Answer(f"row{line}", " ".join(question.split()), spans, " ".join(output.split()), response)
+    return Answer(name, " ".join(question.split()), spans, " ".join(output.split()), response)
 
 
 def _bare_sequence(text: str) -> tuple[Span, ...]:
@@ -256,17 +260,9 @@ def _bare_sequence(text: str) -> tuple[Span, ...]:
         return ()
 
 
-def _with_sequences(rows: Iterable[Answer], path: Path) -> Iterator[Answer]:
-    for row in rows:
-        if not row.spans:
-            hint = "put it between <dna> and </dna>, or <protein> and </protein>"
-            raise FormatError("no sequence was found in it", where=f"{path}:{row.id.removeprefix('row')}", hint=hint)
-        yield row
-
-
 def _by_question(rows: Iterable[Answer], path: Path) -> list[list[Answer]]:
     groups: dict[tuple[str, tuple[Kind, ...]], list[Answer]] = {}
-    for row in _with_sequences(rows, path):
+    for row in rows:
         groups.setdefault((question_key(row.question), row.kinds), []).append(row)
         if len(groups) > _MAX_QUESTIONS:
             hint = "an instruction is what a task's rows have in common; put what is a row's own into 'input'"

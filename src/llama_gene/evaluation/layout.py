@@ -131,6 +131,11 @@ def counted(used: int, available: int | None) -> str:
     return page.format_number(used) + (f" of {available:,}" if available is not None and available != used else "")
 
 
+def trained_on(result: TaskResult) -> str:
+    """How many rows a model was trained on; a dash where that is not known."""
+    return counted(result.n_train, result.n_train_available) if result.n_train else page.format_number(None)
+
+
 def readable_time(created: str) -> str:
     """An ISO time in UTC for people, to the minute; anything else as it is.
 

@@ -15,6 +15,7 @@ from llama_gene.evaluation.layout import (
     ordered,
     row_means,
     summary,
+    trained_on,
 )
 from llama_gene.evaluation.result import Report
 
@@ -77,7 +78,7 @@ def _markdown_datasets(report: Report) -> Iterator[str]:
             text = page.format_number(score.value if score else None)
             values.append(f"**{text}**" if name in best else text)
         cells = [result.name, f"{counted(result.n_test, result.n_test_available)} ({result.split})"]
-        cells += [counted(result.n_train, result.n_train_available), metric_name(result.metric), ours, *values]
+        cells += [trained_on(result), metric_name(result.metric), ours, *values]
         cells += [page.format_number(result.best_possible_here), result.verdict]
         yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
 

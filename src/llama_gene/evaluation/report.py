@@ -27,6 +27,7 @@ from llama_gene.evaluation.layout import (
     readable_time,
     row_means,
     summary,
+    trained_on,
 )
 from llama_gene.evaluation.markdown import to_markdown
 from llama_gene.evaluation.result import LOWER_IS_BETTER, Report, TaskResult
@@ -107,6 +108,7 @@ def to_html(report: Report) -> str:
         leaks=leaks,
         by_lenient_rule=by_lenient_rule,
         counted=counted,
+        trained_on=trained_on,
         metric_name=metric_name,
         charts=_charts,
         closer_charts=_closer_charts,

@@ -1,5 +1,7 @@
 """The stages that know tasks: tuning on their rows, and evaluating what came of it."""
 
+import os
+import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -212,7 +214,7 @@ class Tuning:
         curves = {stage: _curve(record[stage]["log"]) for stage in ("pretrain", "finetune") if stage in record}
         return Report(
             title=recipe.name,
-            model=describe_model(record),
+            model={**describe_model(record), "machine": _machine()},
             results=tuple(results),
             simulated=recipe.simulate is not None and any(map(self._is_simulated, self.tasks())),
             notes=tuple(notes),
@@ -222,6 +224,14 @@ class Tuning:
             bits_per_letter=_bits(record),
             english=_english_of(record),
         )
+
+
+def _machine() -> str:
+    """What the run was made on, for the readers of its minutes."""
+    import torch
+
+    found = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
+    return f"{found}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else found
 
 
 def _curve(log: dict[str, list[float]]) -> tuple[dict[str, float], ...]:
