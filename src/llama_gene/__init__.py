@@ -24,4 +24,34 @@ The package is a pipeline; each stage is a module, and imports only what stands 
 package loads nothing heavy.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_gene.inference.model import Model
+
 __version__ = "0.1.0"
+
+
+def load(folder: Any = None) -> "Model":
+    """Load a model to ask from Python; see `llama_gene.inference.model.Model` for all that it can do.
+
+    Args:
+        folder: A model folder, as text or path; the quickstart's here or the one in the package if not given.
+
+    Returns:
+        The model: ``predict``, ``score``, ``embed``, ``generate``, ``write``, ``chat``.
+
+    Raises:
+        ModelError: It is no model folder.
+
+    >>> import llama_gene
+    >>> llama_gene.load("runs/none")
+    Traceback (most recent call last):
+        ...
+    llama_gene.errors.ModelError: runs/none: no such model folder
+      make one with: llama-gene run RECIPE.toml
+    """
+    # Here, since the package itself must load nothing heavy.
+    from llama_gene.inference.model import load as load_from
+
+    return load_from(folder)

@@ -9,15 +9,19 @@ import sys
 import typer
 
 from llama_gene.cli import (
+    chat,
     corpus,
     data,
     doctor,
+    embed,
     evaluate,
+    generate,
     leakage,
     model,
     predict,
     report,
     run,
+    score,
     serve,
     tasks,
     vocabulary,
@@ -44,6 +48,10 @@ app.command("leakage")(leakage.leakage)
 app.command("split")(leakage.split)
 app.add_typer(report.app, name="report", help="Show a report, put reports side by side, write one as Markdown.")
 app.command("predict")(predict.predict)
+app.command("generate")(generate.generate)
+app.command("score")(score.score)
+app.command("embed")(embed.embed)
+app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 

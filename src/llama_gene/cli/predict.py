@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from llama_gene.inference.predict import Summary
     from llama_gene.sequences.read import Reject
     from llama_gene.tasks.task import Task
 
@@ -41,6 +40,15 @@ def predict(
     devices: Annotated[
         str | None, typer.Option(help="Several, to share the work: cuda:0,cuda:1. One GPU, else the CPU, if not given.")
     ] = None,
+    scan: Annotated[
+        bool, typer.Option("--scan", help="Ask in windows along each record: BED, bedGraph or bigWig by --output.")
+    ] = False,
+    window: Annotated[int, typer.Option(min=1, help="Letters of a window of --scan.")] = 300,
+    step: Annotated[int, typer.Option(min=1, help="Letters from one window of --scan to the next.")] = 50,
+    label: Annotated[
+        str | None, typer.Option(help="Whose probability --scan shows; of two labels the second if not given.")
+    ] = None,
+    forward_only: Annotated[bool, typer.Option("--forward-only", help="Scan DNA on one strand.")] = False,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens scored at a time.")] = 16_384,
 ) -> None:
     """Predict a task for every record of a file: label and probabilities, in the order of the file.
@@ -49,22 +57,29 @@ def predict(
     """
     from llama_gene.inference.answers import Answers
     from llama_gene.inference.engine import Engine
-    from llama_gene.inference.predict import identity_of, predict_to_file, predict_to_screen
-    from llama_gene.inference.rows import format_of
+    from llama_gene.inference.predict import PredictedRows
+    from llama_gene.inference.results import Writer, identity_of, write_results
+    from llama_gene.inference.rows import RowWriter, format_of
+    from llama_gene.inference.scan import ScannedRows, TrackWriter, track_label
     from llama_gene.inference.stream import Ask, Asker, DataParallel, check_devices, say
-    from llama_gene.inference.table import count_records, read_unlabelled
+    from llama_gene.inference.table import check_policy, count_records, read_unlabelled
     from llama_gene.model.default import default_model
     from llama_gene.progress import progress
+    from llama_gene.sequences.read import read_records
+    from llama_gene.tasks.template import prompt_hash
 
-    form = format_of(output, format)
+    policy = check_policy(bad_letters)
+    form = format_of(output, format) if not scan else "tsv"
+    track = TrackWriter(output) if scan else None
     folder = model or default_model(task)
     engine = Engine.load(folder)
     definition = engine.task(task)
     answers = Answers(definition, _temperature(folder, definition, calibration), abstain_below)
+    writer: Writer = track or RowWriter(answers.columns, form)
+    asked_label = track_label(definition, label) if scan else None
     aside = SetAside()
-    examples = read_unlabelled(definition, file, bad_letters, aside)
     with ExitStack() as stack:
-        report = stack.enter_context(progress(f"predict {task}", count_records(file)))
+        report = stack.enter_context(progress(f"predict {task}", None if scan else count_records(file)))
         if devices is None:
             ask: Ask = Asker(engine, definition, batch_tokens, say)
         else:
@@ -72,12 +87,27 @@ def predict(
             check_devices(names)
             del engine  # each device gets a copy of its own
             ask = stack.enter_context(DataParallel(folder, task, names, batch_tokens))
-        if output is None:
-            summary = predict_to_screen(ask, examples, answers, form, report)
+        rows: PredictedRows | ScannedRows
+        if scan:
+            told = None if policy == "refuse" else aside
+            records = read_records(file, definition.inputs[0].kind, policy=policy, on_reject=told)
+            rows = ScannedRows(ask, records, answers, asked_label, window, step, both_strands=not forward_only)
         else:
-            identity = identity_of(file, folder, answers, form=form, bad_letters=bad_letters)
-            summary = predict_to_file(ask, examples, answers, output, form, identity, report)
-    _tell(summary, definition, aside, folder)
+            rows = PredictedRows(ask, read_unlabelled(definition, file, policy, aside), answers)
+        identity = identity_of(
+            [file], folder, prompt=prompt_hash(definition), temperature=answers.temperature,
+            abstain_below=abstain_below, form=form, policy=policy,
+            scan=[window, step, asked_label, forward_only] if scan else None,
+        )  # fmt: skip
+        num_rows, num_before = write_results(writer, rows, output, identity, report)
+    aside.tell()
+    notes = [f"{aside.num:,} records set aside"] if aside.num else []
+    if num_before:
+        notes.append(f"{num_before:,} of them from the run before")
+    if rows.num_shortened:
+        notes.append(f"{rows.num_shortened:,} with sequences too long for the model, of which it saw a part")
+    typer.echo(f"{num_rows:,} predictions{''.join(f', {note}' for note in notes)}", err=True)
+    typer.echo(f"{task} asked of {folder}", err=True)
 
 
 class SetAside:
@@ -113,14 +143,3 @@ def _temperature(folder: Path, task: "Task", report: Path | None) -> float | Non
         if report is None
         else stored_temperature(report, task, prompt_hash(task))[0]
     )
-
-
-def _tell(summary: "Summary", task: "Task", aside: SetAside, folder: Path) -> None:
-    aside.tell()
-    notes = [f"{aside.num:,} records set aside"] if aside.num else []
-    if summary.num_before:
-        notes.append(f"{summary.num_before:,} of them from the run before")
-    if summary.num_shortened:
-        notes.append(f"{summary.num_shortened:,} with sequences too long for the model, of which it saw a part")
-    typer.echo(f"{summary.num_rows:,} predictions{''.join(f', {note}' for note in notes)}", err=True)
-    typer.echo(f"{task.name} asked of {folder}", err=True)

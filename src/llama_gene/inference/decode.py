@@ -5,7 +5,7 @@ put beside the others'; a finished row is cut out. Models whose cache is not one
 windows, state spaces) are answered one prompt after the other: what they remember cannot be put side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +101,15 @@ class RunningBatch:
 
         return not self.rows or all(type(layer) is DynamicLayer for layer in self._cache.layers)
 
-    def draw(self) -> None:
-        """Draw the next token of every row."""
+    def draw(self, processor: "Callable[[torch.Tensor], torch.Tensor] | None" = None) -> None:
+        """Draw the next token of every row.
+
+        Args:
+            processor: Makes other logits of those of all rows: of what may not come, minus infinity.
+        """
         logits = self._logits[:, : self._num_tokens].float()
+        if processor is not None:
+            logits = processor(logits)
         logprobs = logits.log_softmax(-1)
         greedy = logits.argmax(-1).tolist()
         for place, row in enumerate(self.rows):

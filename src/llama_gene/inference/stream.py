@@ -11,12 +11,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from llama_gene.errors import LlamaGeneError, SettingsError
 from llama_gene.inference.engine import Engine
 from llama_gene.inference.predictor import Prediction
 from llama_gene.tasks.task import Example, Task
+
+T = TypeVar("T")
 
 BLOCK = 2048  # examples: enough for even batches
 
@@ -46,8 +48,39 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+class BatchSize:
+    """How many tokens are read at a time; half as many from there on, wherever memory does not suffice.
+
+    Args:
+        tokens: In a batch, to begin with.
+        say: Told when a batch is halved.
+    """
+
+    def __init__(self, tokens: int, say: Callable[[str], None]) -> None:
+        self.tokens, self._say = tokens, say
+
+    def run(self, work: Callable[[int], T]) -> T:
+        """What `work` makes of a number of tokens that fits.
+
+        Raises:
+            LlamaGeneError: Memory does not suffice for a single prompt.
+        """
+        while True:
+            try:
+                return work(self.tokens)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            if self.tokens <= 1:
+                hint = "free some memory, or ask a smaller model"
+                raise LlamaGeneError("not enough memory for a single prompt", hint=hint)
+            # The longest prompt may have fewer tokens than half: then the next halving comes at once.
+            self.tokens //= 2
+            self._say(f"out of memory: going on with {self.tokens:,} tokens a batch")
+
+
 class Asker:
-    """Asks one engine one task; where memory does not suffice, by half the batch from there on.
+    """Asks one engine one task.
 
     Args:
         engine: The model.
@@ -57,30 +90,15 @@ class Asker:
     """
 
     def __init__(self, engine: Engine, task: Task, batch_tokens: int, say: Callable[[str], None]) -> None:
-        self._engine, self._task, self._batch_tokens, self._say = engine, task, batch_tokens, say
+        self._engine, self._task, self._size = engine, task, BatchSize(batch_tokens, say)
 
     def __call__(self, blocks: Iterable[list[Example]]) -> Iterator[list[Prediction]]:
         """The predictions of each block."""
         return map(self.ask, blocks)
 
     def ask(self, block: list[Example]) -> list[Prediction]:
-        """The predictions of one block.
-
-        Raises:
-            LlamaGeneError: Memory does not suffice for a single prompt.
-        """
-        while True:
-            try:
-                return list(self._engine.predict(self._task, block, batch_tokens=self._batch_tokens))
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            if self._batch_tokens <= 1:
-                hint = "free some memory, or ask a smaller model"
-                raise LlamaGeneError("not enough memory for a single prompt", hint=hint)
-            # The longest prompt may have fewer tokens than half: then the next halving comes at once.
-            self._batch_tokens //= 2
-            self._say(f"out of memory: going on with {self._batch_tokens:,} tokens a batch")
+        """The predictions of one block."""
+        return self._size.run(lambda tokens: list(self._engine.predict(self._task, block, batch_tokens=tokens)))
 
 
 def say(line: str) -> None:

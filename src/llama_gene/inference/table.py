@@ -16,7 +16,18 @@ from llama_gene.tasks.task import Example, Task
 _POLICIES = ("refuse", "skip", "drop", "mask")
 
 
-def read_unlabelled(task: Task, path: str, policy: str, on_reject: Callable[[Reject], None]) -> Iterator[Example]:
+def check_policy(name: str) -> Policy:
+    """What letters outside the alphabet get, by the name of ``--bad-letters``.
+
+    Raises:
+        SettingsError: There is no such policy.
+    """
+    if name not in _POLICIES:
+        raise SettingsError(f"--bad-letters {name!r}", hint=f"one of: {', '.join(_POLICIES)}")
+    return cast(Policy, name)
+
+
+def read_unlabelled(task: Task, path: str, policy: Policy, on_reject: Callable[[Reject], None]) -> Iterator[Example]:
     """The examples of a file, one at a time; a label column is not looked at.
 
     A task of one sequence takes any sequence file; of a table, its column ``sequence`` or ``seq``, unless the task's
@@ -32,16 +43,13 @@ def read_unlabelled(task: Task, path: str, policy: str, on_reject: Callable[[Rej
     Raises:
         LlamaGeneError: The file is not what its format says, or holds a bad record and the policy is to refuse.
     """
-    if policy not in _POLICIES:
-        raise SettingsError(f"--bad-letters {policy!r}", hint=f"one of: {', '.join(_POLICIES)}")
-
     told = None if policy == "refuse" else on_reject
-    chosen, suffix = cast(Policy, policy), data_suffix(path)
+    suffix = data_suffix(path)
     is_table = suffix in TABLE_SUFFIXES or suffix in JSONL_SUFFIXES
     if len(task.inputs) > 1 or (is_table and task.layout == "table") or suffix == PARQUET_SUFFIX:
-        yield from read_examples(task, path, policy=chosen, on_reject=told, labelled=False)
+        yield from read_examples(task, path, policy=policy, on_reject=told, labelled=False)
         return
-    for record in read_records(path, task.inputs[0].kind, policy=chosen, on_reject=told):
+    for record in read_records(path, task.inputs[0].kind, policy=policy, on_reject=told):
         yield Example(record.id, (record.sequence,))
 
 

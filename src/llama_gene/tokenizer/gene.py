@@ -134,6 +134,11 @@ class GeneTokenizer(ABC):
             parts: Text and spans in turn, beginning and ending with text.
         """
 
+    def special_texts(self) -> list[str]:
+        """How special tokens are written out, the longest first; a text from outside must not hold them."""
+        found = {token["content"] for token in self._spec["added_tokens"] if token["special"]}
+        return sorted(found, key=lambda text: (-len(text), text))
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens too."""
         text: str = self._decoder.decode(list(ids), skip_special_tokens=False)
