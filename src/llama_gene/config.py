@@ -367,6 +367,11 @@ class EvaluationSettings(Settings):
         ge=0,
         description="dev rows a task that are asked in other words, too, of the model before and after tuning",
     )
+    explained_rows: int = Field(
+        2,
+        ge=0,
+        description="dev rows a task whose deciding letters are shown: the surest right one, the worst one, ...",
+    )
     baselines: bool = Field(True, description="train the baselines on the same rows and report them beside the model")
     leakage: LeakageSettings = LeakageSettings()
 

@@ -146,7 +146,8 @@ class LogScale:
 AnyScale = Scale | LogScale
 
 
-def _tick_text(value: float) -> str:
+def tick_text(value: float) -> str:
+    """A round number beside an axis, in at most six characters."""
     if abs(value) >= 100_000:  # there is room for six characters
         return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1000:g}k"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
@@ -161,12 +162,14 @@ def _svg(title: str, description: str, height: float, shapes: Iterable[Markup]) 
     return frame.format(WIDTH, round(height), title, description, title, description, Markup("\n").join(shapes))
 
 
-def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> Markup:
+def svg_text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> Markup:
+    """Text of a chart; `anchor` says which of its ends, or its ``middle``, stands at `x`."""
     shape = Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>')
     return shape.format(x, y, style, anchor, text)
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
+def svg_line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
+    """A line of a chart."""
     return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(x1, y1, x2, y2, style)
 
 
@@ -193,18 +196,18 @@ def dot_interval_chart(
     bottom = top + row_height * len(dots)
     values = [value for dot in dots for value in (dot.low, dot.value, dot.high)]
     scale = Scale.around([*values, *([reference[1]] if reference else [])], left + _PAD, right - _PAD)
-    shapes = [_line(left, bottom, right, bottom, "axis")]
+    shapes = [svg_line(left, bottom, right, bottom, "axis")]
     for tick in scale.ticks(4):
-        shapes += [_line(scale(tick), top, scale(tick), bottom, "grid")]
-        shapes += [_text(scale(tick), bottom + 15, _tick_text(tick), "tick", "middle")]
-    shapes.append(_text(left - 8, bottom + 15, unit, "tick", "end"))
+        shapes += [svg_line(scale(tick), top, scale(tick), bottom, "grid")]
+        shapes += [svg_text(scale(tick), bottom + 15, tick_text(tick), "tick", "middle")]
+    shapes.append(svg_text(left - 8, bottom + 15, unit, "tick", "end"))
     if reference and math.isfinite(reference[1]):
         x = scale(reference[1])
-        shapes += [_line(x, top - 4, x, bottom, "reference")]
+        shapes += [svg_line(x, top - 4, x, bottom, "reference")]
         # Inside the drawing, on whichever side of the line has room.
         anchor = "end" if x > WIDTH / 2 else "start"
         name = f"{reference[0]} {format_number(reference[1])}"
-        shapes.append(_text(x + (4 if anchor == "end" else -4), top - 9, name, "reference-label", anchor))
+        shapes.append(svg_text(x + (4 if anchor == "end" else -4), top - 9, name, "reference-label", anchor))
     for index, dot in enumerate(dots):
         shapes.append(_dot_row(dot, scale, top + row_height * (index + 0.5), left, right))
     spoken = "; ".join(f"{dot.label} {format_number(dot.value)}" for dot in dots)
@@ -214,12 +217,12 @@ def dot_interval_chart(
 def _dot_row(dot: Dot, scale: Scale, y: float, left: float, right: float) -> Markup:
     style = "main" if dot.main else "other"
     shapes = [
-        _text(left - 8, y + 4, dot.label, style, "end"),
-        _text(right + 6, y + 4, format_number(dot.value), style),
+        svg_text(left - 8, y + 4, dot.label, style, "end"),
+        svg_text(right + 6, y + 4, format_number(dot.value), style),
     ]
     if math.isfinite(dot.value):
         if math.isfinite(dot.low) and math.isfinite(dot.high):
-            shapes.append(_line(scale(dot.low), y, scale(dot.high), y, f"bar {style}"))
+            shapes.append(svg_line(scale(dot.low), y, scale(dot.high), y, f"bar {style}"))
         circle = Markup('<circle cx="{}" cy="{}" r="{}" class="dot {}"/>')
         shapes.append(circle.format(scale(dot.value), y, 5.5 if dot.main else 4.5, style))
     return Markup("").join(shapes)
@@ -255,20 +258,20 @@ def line_chart(
     across = _scale("x" in log).around((x for points in curves.values() for x, _ in points), left + _PAD, right - _PAD)
     heights = [y for points in curves.values() for _, y in points] + list(lines.values())
     up = _scale("y" in log).around(heights, bottom - _PAD, top + _PAD)
-    shapes = [*_axes(across, up, left, right, top, bottom), _text(left, 12, y_label, "tick")]
-    shapes.append(_text(right, bottom + 30, x_label, "tick", "end"))
-    shapes += [_line(left, up(value), right, up(value), "level") for value in lines.values()]
+    shapes = [*_axes(across, up, left, right, top, bottom), svg_text(left, 12, y_label, "tick")]
+    shapes.append(svg_text(right, bottom + 30, x_label, "tick", "end"))
+    shapes += [svg_line(left, up(value), right, up(value), "level") for value in lines.values()]
     legend = bottom + 48  # below the name of the x axis, which may be long
     for index, (name, points) in enumerate(curves.items()):
         style = f"series series-{index % _NUM_STYLES + 1}"
         shapes += _curve(points, across, up, style)
         y = legend + 18 * index
         words = name + _last_of(points, "y" in log)
-        shapes += [_line(left, y, left + 24, y, style), _text(left + 30, y + 4, words, "legend")]
+        shapes += [svg_line(left, y, left + 24, y, style), svg_text(left + 30, y + 4, words, "legend")]
     for index, (name, value) in enumerate(lines.items(), start=len(curves)):
         y = legend + 18 * index
-        shapes += [_line(left, y, left + 24, y, "level")]
-        shapes += [_text(left + 30, y + 4, f"{name} {format_number(value)}", "legend")]
+        shapes += [svg_line(left, y, left + 24, y, "level")]
+        shapes += [svg_text(left + 30, y + 4, f"{name} {format_number(value)}", "legend")]
     spoken = f"{y_label} over {x_label}: " + ", ".join([*curves, *lines])
     return _svg(title, spoken, legend - 8 + 18 * (len(curves) + len(lines)), shapes)
 
@@ -313,9 +316,9 @@ def scatter(points: Sequence[tuple[float, float]], *, title: str, x_label: str, 
     left, right, top, bottom = 46, WIDTH - 8, 22, 308
     both = [value for point in finite for value in point]
     across, up = Scale.around(both, left + _PAD, right - _PAD), Scale.around(both, bottom - _PAD, top + _PAD)
-    shapes = [*_axes(across, up, left, right, top, bottom), _text(left, 12, y_label, "tick")]
-    shapes.append(_text(right, bottom + 30, x_label, "tick", "end"))
-    shapes.append(_line(across(across.low), up(up.low), across(across.high), up(up.high), "reference"))
+    shapes = [*_axes(across, up, left, right, top, bottom), svg_text(left, 12, y_label, "tick")]
+    shapes.append(svg_text(right, bottom + 30, x_label, "tick", "end"))
+    shapes.append(svg_line(across(across.low), up(up.low), across(across.high), up(up.high), "reference"))
     circle = Markup('<circle cx="{}" cy="{}" r="2.5" class="point"/>')
     shapes += [circle.format(across(x), up(y)) for x, y in finite]
     return _svg(title, f"{len(finite)} points of {y_label} against {x_label}", bottom + 36, shapes)
@@ -330,9 +333,9 @@ def calibration_chart(curves: Mapping[str, Sequence[tuple[float, float, int]]], 
     """
     left, right, top, bottom = 46, WIDTH - 8, 22, 308
     across, up = Scale(0.0, 1.0, left + _PAD, right - _PAD), Scale(0.0, 1.0, bottom - _PAD, top + _PAD)
-    shapes = [*_axes(across, up, left, right, top, bottom), _text(left, 12, "right", "tick")]
-    shapes.append(_text(right, bottom + 30, "confidence", "tick", "end"))
-    shapes.append(_line(across(0.0), up(0.0), across(1.0), up(1.0), "reference"))
+    shapes = [*_axes(across, up, left, right, top, bottom), svg_text(left, 12, "right", "tick")]
+    shapes.append(svg_text(right, bottom + 30, "confidence", "tick", "end"))
+    shapes.append(svg_line(across(0.0), up(0.0), across(1.0), up(1.0), "reference"))
     circle = Markup('<circle cx="{}" cy="{}" r="{}" class="{}"/>')
     for rank, (name, bins) in enumerate(curves.items()):
         style, y = f"series series-{rank % _NUM_STYLES + 1}", bottom + 48 + 18 * rank
@@ -341,7 +344,7 @@ def calibration_chart(curves: Mapping[str, Sequence[tuple[float, float, int]]], 
         shapes.append(Markup('<polyline points="{}" class="{}"/>').format(path, style))
         for x, height, n in bins:
             shapes.append(circle.format(across(x), up(height), round(2 + 4 * math.sqrt(n / most), 1), f"mark {style}"))
-        shapes += [_line(left, y, left + 24, y, style), _text(left + 30, y + 4, name, "legend")]
+        shapes += [svg_line(left, y, left + 24, y, style), svg_text(left + 30, y + 4, name, "legend")]
     return _svg(title, "Accuracy over confidence: " + ", ".join(curves), bottom + 40 + 18 * len(curves), shapes)
 
 
@@ -361,10 +364,10 @@ def bar_chart(
     up = Scale(0.0, max((height for heights in series.values() for height in heights), default=0.0) or 1.0, bottom, top)
     slot = (right - left) / max(len(labels), 1)
     width = 0.8 * slot / max(len(series), 1)
-    shapes = [_line(left, bottom, right, bottom, "axis"), _text(left, 12, y_label, "tick")]
+    shapes = [svg_line(left, bottom, right, bottom, "axis"), svg_text(left, 12, y_label, "tick")]
     for tick in up.ticks(4):
-        shapes += [_line(left, up(tick), right, up(tick), "grid")]
-        shapes += [_text(left - 5, up(tick) + 4, _tick_text(tick), "tick", "end")]
+        shapes += [svg_line(left, up(tick), right, up(tick), "grid")]
+        shapes += [svg_text(left - 5, up(tick) + 4, tick_text(tick), "tick", "end")]
     rectangle = Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"/>')
     for rank, heights in enumerate(series.values()):
         for place, height in enumerate(heights):
@@ -373,24 +376,24 @@ def bar_chart(
             shapes.append(rectangle.format(*size, f"column column-{rank % _NUM_COLUMN_STYLES + 1}"))
     stride = max(1, math.ceil(len(labels) / _MAX_BAR_LABELS))
     for place in range(len(labels) - 1, -1, -stride):  # from the last one, which may say "or more"
-        shapes.append(_text(round(left + slot * (place + 0.5), 1), bottom + 16, labels[place], "tick", "middle"))
-    shapes.append(_text(right, bottom + 30, x_label, "tick", "end"))
+        shapes.append(svg_text(round(left + slot * (place + 0.5), 1), bottom + 16, labels[place], "tick", "middle"))
+    shapes.append(svg_text(right, bottom + 30, x_label, "tick", "end"))
     for rank, name in enumerate(series):
         y = bottom + 48 + 18 * rank
         style = f"column column-{rank % _NUM_COLUMN_STYLES + 1}"
-        shapes += [rectangle.format(left, y - 5, 12, 10, style), _text(left + 18, y + 4, name, "legend")]
+        shapes += [rectangle.format(left, y - 5, 12, 10, style), svg_text(left + 18, y + 4, name, "legend")]
     spoken = f"{y_label} by {x_label}: " + ", ".join(series)
     return _svg(title, spoken, bottom + 40 + 18 * len(series), shapes)
 
 
 def _axes(across: AnyScale, up: AnyScale, left: float, right: float, top: float, bottom: float) -> list[Markup]:
-    shapes = [_line(left, bottom, right, bottom, "axis"), _line(left, top, left, bottom, "axis")]
+    shapes = [svg_line(left, bottom, right, bottom, "axis"), svg_line(left, top, left, bottom, "axis")]
     for tick in across.ticks(5):
-        shapes += [_line(across(tick), bottom, across(tick), bottom + 4, "axis")]
-        shapes += [_text(across(tick), bottom + 16, _tick_text(tick), "tick", "middle")]
+        shapes += [svg_line(across(tick), bottom, across(tick), bottom + 4, "axis")]
+        shapes += [svg_text(across(tick), bottom + 16, tick_text(tick), "tick", "middle")]
     for tick in up.ticks(5):
-        shapes += [_line(left, up(tick), right, up(tick), "grid")]
-        shapes += [_text(left - 5, up(tick) + 4, _tick_text(tick), "tick", "end")]
+        shapes += [svg_line(left, up(tick), right, up(tick), "grid")]
+        shapes += [svg_text(left - 5, up(tick) + 4, tick_text(tick), "tick", "end")]
     return shapes
 
 

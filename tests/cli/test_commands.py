@@ -155,6 +155,10 @@ def test_evaluate_scores_a_table(
     }
     (result,) = json.loads((tmp_path / "report" / "report.json").read_text())["results"]
     (of_run, *_) = json.loads((tiny_run / "report" / "report.json").read_text())["results"]
+    # Gradients differ in their last digits with the number of threads.
+    shown, of_run_shown = result.pop("explained"), of_run.pop("explained")
+    assert [(row["id"], row["answer"]) for row in shown] == [(row["id"], row["answer"]) for row in of_run_shown]
+    assert len(shown) == 2
     assert result == of_run | {"other_words": None}  # which only a run asks for
     for metric in ("mcc", "accuracy", "macro_f1", "auroc"):
         assert metric in out
@@ -288,6 +292,26 @@ def test_predict_a_regression(cli: Cli, model: Path, dev: Callable[[str], Path])
     assert len(rows) == 20
     assert list(rows[0]) == ["id", "value"]
     assert all(0 <= float(row["value"]) <= 9 for row in rows)
+
+
+def test_predict_explains_the_first_records(cli: Cli, model: Path, promoters: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(fasta(promoters))
+    words = ("predict", tmp_path / "a.fa", "--task", "sim_promoter", "--model", model)
+    plain = ok(cli(*words))
+    folder = tmp_path / "why"
+    more = ("--explain", folder, "--explain-records", 2, "--explain-letters", 10, "--explain-label", "yes")
+    outcome = cli(*words, *map(str, more))
+    assert ok(outcome) == plain
+    assert f"explained 2 of them: {folder}/explanation.html" in outcome.err
+    explained = json.loads((folder / "explanation.json").read_text())["records"]
+    assert [(one["id"], one["output"]) for one in explained] == [("s0", "log-odds of yes"), ("s1", "log-odds of yes")]
+    for one, row in zip(explained, rows_of(plain), strict=False):
+        assert (one["answer"], one["probability"] > 0.5) == (row["label"], row["label"] == "yes")
+        assert len(one["sequences"][0]["letters"]) == 10
+    # Said before anything is predicted.
+    wrong = cli(*words, "--output", tmp_path / "no.tsv", "--explain", folder, "--explain-label", "perhaps")
+    assert wrong.message == ["task 'sim_promoter' has no label 'perhaps'", "  its labels: no, yes"]
+    assert (wrong.code, (tmp_path / "no.tsv").exists()) == (2, False)
 
 
 def test_predict_pairs_from_a_table(cli: Cli, model: Path, dev: Callable[[str], Path], tmp_path: Path) -> None:

@@ -66,6 +66,14 @@ def evaluate(
     cache: Annotated[
         Path | None, typer.Option(help="A folder that keeps what baselines answer, for the next model on these rows.")
     ] = None,
+    explained_rows: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="With --output: rows a task whose deciding letters are shown, if we tuned the model: the surest right"
+            " answer, the worst one, ...",
+        ),
+    ] = 2,
 ) -> None:
     """Score a model, or a file of answers, on tasks, beside baselines trained on the same rows."""
     if answers is not None:
@@ -85,9 +93,11 @@ def evaluate(
     from llama_gene.errors import SettingsError
     from llama_gene.evaluation.chosen import choose_rows, task_names
     from llama_gene.evaluation.evaluate import describe_model, evaluate_task
+    from llama_gene.evaluation.explained import explain_rows
     from llama_gene.evaluation.report import to_terminal, write
     from llama_gene.evaluation.result import Report
     from llama_gene.evaluation.stored import stored_temperature
+    from llama_gene.inference.engine import Engine
     from llama_gene.inference.opening import open_predictor
     from llama_gene.tasks.style import find_style
 
@@ -116,6 +126,12 @@ def evaluate(
             calibrate=probabilities == _CALIBRATED,
             cache=cache,
         )
+        if output is not None and explained_rows and isinstance(predictor, Engine):
+            examples = chosen.test.examples
+            explained = explain_rows(
+                predictor, chosen.task, examples, outcomes, explained_rows, batch_tokens=batch_tokens
+            )
+            result = result.model_copy(update={"explained": explained})
         results.append(result)
         rows[result.name] = outcomes.to_tsv()
         simulated = simulated or chosen.task.best_possible is not None

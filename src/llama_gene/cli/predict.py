@@ -50,13 +50,24 @@ def predict(
     ] = None,
     forward_only: Annotated[bool, typer.Option("--forward-only", help="Scan DNA on one strand.")] = False,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens scored at a time.")] = 16_384,
+    explain: Annotated[
+        Path | None, typer.Option(help="A folder for a page of the letters that decided, and for its numbers.")
+    ] = None,
+    explain_records: Annotated[int, typer.Option(min=1, help="How many records to explain, from the first.")] = 10,
+    explain_letters: Annotated[
+        int, typer.Option(min=1, help="Most letters of a sequence to explain: the strongest ones in a row.")
+    ] = 200,
+    explain_label: Annotated[str | None, typer.Option(help="The label to explain; the answer if not given.")] = None,
 ) -> None:
     """Predict a task for every record of a file: label and probabilities, in the order of the file.
 
     A killed run goes on with the same command, where input and output are files.
     """
+    from llama_gene.errors import SettingsError
     from llama_gene.inference.answers import Answers
+    from llama_gene.inference.attribution import require_explicable
     from llama_gene.inference.engine import Engine
+    from llama_gene.inference.explanation import FirstOnes, write_explanations
     from llama_gene.inference.predict import PredictedRows
     from llama_gene.inference.results import Writer, identity_of, write_results
     from llama_gene.inference.rows import RowWriter, format_of
@@ -74,10 +85,15 @@ def predict(
     folder = model or default_model(task)
     engine = Engine.load(folder)
     definition = engine.task(task)
+    if explain is not None:
+        if scan:
+            raise SettingsError("--explain is for records, and --scan asks windows", hint="leave one of the two out")
+        require_explicable(definition, explain_label)
     answers = Answers(definition, _temperature(folder, definition, calibration), abstain_below)
     writer: Writer = track or RowWriter(answers.columns, form)
     asked_label = track_label(definition, label) if scan else None
     aside = SetAside()
+    examples = FirstOnes(read_unlabelled(definition, file, policy, aside), explain_records)
     with ExitStack() as stack:
         report = stack.enter_context(progress(f"predict {task}", None if scan else count_records(file)))
         if devices is None:
@@ -93,7 +109,7 @@ def predict(
             records = read_records(file, definition.inputs[0].kind, policy=policy, on_reject=told)
             rows = ScannedRows(ask, records, answers, asked_label, window, step, both_strands=not forward_only)
         else:
-            rows = PredictedRows(ask, read_unlabelled(definition, file, policy, aside), answers)
+            rows = PredictedRows(ask, examples, answers)
         identity = identity_of(
             [file], folder, prompt=prompt_hash(definition), temperature=answers.temperature,
             abstain_below=abstain_below, form=form, policy=policy,
@@ -108,6 +124,19 @@ def predict(
         notes.append(f"{rows.num_shortened:,} with sequences too long for the model, of which it saw a part")
     typer.echo(f"{num_rows:,} predictions{''.join(f', {note}' for note in notes)}", err=True)
     typer.echo(f"{task} asked of {folder}", err=True)
+    if explain is not None:
+        if devices is not None:
+            engine = Engine.load(folder)
+        write_explanations(
+            engine,
+            definition,
+            examples,
+            explain,
+            label=explain_label,
+            max_letters=explain_letters,
+            batch_tokens=batch_tokens,
+        )
+        typer.echo(f"explained {len(examples.kept):,} of them: {explain / 'explanation.html'}", err=True)
 
 
 class SetAside:

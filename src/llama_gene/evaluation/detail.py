@@ -89,7 +89,7 @@ def worst_answers(outcomes: Outcomes, examples: Sequence[Example]) -> tuple[Wron
     Of wrong labels the most probable ones; of numbers those farthest off; of several labels the rows with most errors;
     of texts those with the least ROUGE-L.
     """
-    badness = _badness(outcomes)
+    badness = badness_of(outcomes)
     order = [row for row in np.argsort(-badness, kind="stable") if badness[row] > 0]
     answers = []
     for row in order[:_NUM_WORST]:
@@ -108,8 +108,8 @@ def worst_answers(outcomes: Outcomes, examples: Sequence[Example]) -> tuple[Wron
     return tuple(answers)
 
 
-def _badness(outcomes: Outcomes) -> NDArray[np.float64]:
-    """How bad each answer is, in a unit of the kind's own; 0 for one that is right."""
+def badness_of(outcomes: Outcomes) -> NDArray[np.float64]:
+    """How bad each answer is, float[n], in a unit of the kind's own; 0 for one that is right."""
     pairs = list(zip(outcomes.truth, outcomes.guess, strict=True))
     if outcomes.kind == "classification":
         # Where no probability came with an answer, it is as bad as can be.

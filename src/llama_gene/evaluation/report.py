@@ -14,6 +14,7 @@ from markupsafe import Markup
 from llama_gene import files, page
 from llama_gene.evaluation.calibration import THESE_ROWS, Calibration
 from llama_gene.evaluation.detail import LengthBin
+from llama_gene.evaluation.explained import Explained
 from llama_gene.evaluation.layout import (
     SIMULATED,
     baseline_cells,
@@ -32,6 +33,7 @@ from llama_gene.evaluation.layout import (
 from llama_gene.evaluation.markdown import to_markdown
 from llama_gene.evaluation.result import LOWER_IS_BETTER, Report, TaskResult
 from llama_gene.evaluation.stored import REPORT, predictions_path
+from llama_gene.inference.explanation import METHODS, draw_logos, heading
 from llama_gene.metrics import Score
 
 if TYPE_CHECKING:
@@ -112,6 +114,8 @@ def to_html(report: Report) -> str:
         metric_name=metric_name,
         charts=_charts,
         closer_charts=_closer_charts,
+        letters=_letters,
+        methods=METHODS,
         curves=[_curve(name, log) for name, log in report.curves.items() if log],
         lower_is_better=LOWER_IS_BETTER,
     )
@@ -157,6 +161,25 @@ def _closer_charts(result: TaskResult) -> list[tuple[str, str, Markup]]:
         about = f"By the letters of a row, all its sequences together; {counted(min(sizes), None)} rows or more each."
         drawn.append(("Score by sequence length", about, chart))
     return drawn
+
+
+def _letters(row: Explained) -> list[tuple[str, dict[str, Markup]]]:
+    """What each sequence of a row is, and its logos by what they show."""
+    return [
+        (
+            heading(part.role, part.kind, part.first, len(part.letters), part.length),
+            draw_logos(
+                part.letters,
+                part.mutagenesis,
+                part.gradients,
+                kind=part.kind,
+                first=part.first,
+                title=f"{row.id} {part.role}",
+                unit=row.output,
+            ),
+        )
+        for part in row.sequences
+    ]
 
 
 def _length_label(one: LengthBin) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from llama_gene.errors import FormatError
 from llama_gene.evaluation.calibration import Calibration
 from llama_gene.evaluation.detail import LengthBin, WrongAnswer
+from llama_gene.evaluation.explained import Explained
 from llama_gene.evaluation.outcomes import AnswerKind, KeptRows
 from llama_gene.evaluation.value import Value
 from llama_gene.metrics import Score
@@ -97,6 +98,7 @@ class TaskResult(Value):
         by_length: The main score of rows of like length, from short to long; empty where all are of one length.
         calibration: How sure the model is and how often right, for labels that were scored.
         worst: The rows answered the worst.
+        explained: Some rows with the letters that decided their answers.
         leaked: Which rows the training rows gave away; None where those were not found.
         rows: The file with what was answered to each row, beside the report.
         num_shortened: Rows whose sequences were cut to fit into the model's context.
@@ -127,6 +129,7 @@ class TaskResult(Value):
     by_length: tuple[LengthBin, ...] = ()
     calibration: Calibration | None = None
     worst: tuple[WrongAnswer, ...] = ()
+    explained: tuple[Explained, ...] = ()
     leaked: Leaked | None = None
     rows: KeptRows | None = None
     num_shortened: int = 0

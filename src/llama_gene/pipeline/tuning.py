@@ -150,6 +150,7 @@ class Tuning:
     def evaluate(self, work: Path) -> None:
         """Score the tuned model on the dev rows of all tasks, and write the report."""
         from llama_gene.evaluation.evaluate import evaluate_task
+        from llama_gene.evaluation.explained import explain_rows
         from llama_gene.evaluation.report import write
         from llama_gene.evaluation.result import TaskResult
         from llama_gene.evaluation.wording import ask_in_other_words
@@ -174,6 +175,16 @@ class Tuning:
                     leakage=settings.leakage,
                     cache=self.folder / "baselines",  # another model on the same rows does not fit them again
                 )
+                if settings.explained_rows:
+                    explained = explain_rows(
+                        engine,
+                        task,
+                        test.examples,
+                        outcomes,
+                        settings.explained_rows,
+                        batch_tokens=settings.batch_tokens,
+                    )
+                    result = result.model_copy(update={"explained": explained})
                 if untuned is not None:
                     rows = test.drawn(settings.wording_rows)
                     words = ask_in_other_words(untuned, engine, task, rows, batch_tokens=settings.batch_tokens)

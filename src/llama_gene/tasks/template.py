@@ -272,7 +272,12 @@ class PromptEncoder:
         if sum(lengths) <= room:
             return spans
         shares = fair_shares(lengths, room)
-        return [_cut(span, keep, self._shorten) for span, keep in zip(spans, shares, strict=True)]
+        starts = [self.cut_start(length, keep) for length, keep in zip(lengths, shares, strict=True)]
+        return [span[start : start + keep] for span, start, keep in zip(spans, starts, shares, strict=True)]
+
+    def cut_start(self, length: int, keep: int) -> int:
+        """How many tokens are left out at the beginning of a sequence of `length`, of which `keep` are kept."""
+        return (length - keep) // 2 if self._shorten == "centre" else 0
 
 
 class InstructionEncoder:
@@ -334,8 +339,3 @@ def fair_shares(wanted: Sequence[int], room: int) -> list[int]:
         shares[index] = min(wanted[index], room // left)
         room, left = room - shares[index], left - 1
     return shares
-
-
-def _cut(span: list[int], keep: int, shorten: Shorten) -> list[int]:
-    start = (len(span) - keep) // 2 if shorten == "centre" else 0
-    return span[start : start + keep]
