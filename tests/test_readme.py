@@ -1,4 +1,4 @@
-"""What README.md tells people to type, can be typed."""
+"""What README.md and docs/using.md tell people to type, can be typed."""
 
 import re
 import shlex
@@ -13,12 +13,13 @@ from llama_gene.config import load_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 
 
 def commands() -> list[str]:
     """Each command of ours in a shell block, on one line."""
-    blocks = re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", README + USING, re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     found = [part.strip().removeprefix("$ ") for line in lines for part in re.split(r"&&|\|", line.partition(" #")[0])]
     return [line for line in dict.fromkeys(found) if line.startswith("llama-gene ")]

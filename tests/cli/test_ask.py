@@ -42,6 +42,7 @@ def test_generate(cli: Cli, tuned_folder: Path, tmp_path: Path) -> None:
 def test_score(cli: Cli, tuned_folder: Path, reads: Path, tmp_path: Path) -> None:
     found = cli("score", reads, "--model", tuned_folder)
     assert found.code == 0, found
+    assert "bits per letter; letters drawn evenly take 2.000\nworse than that" in found.err
     header, *rows = [line.split("\t") for line in found.out.splitlines()]
     assert header == ["id", "letters", "tokens", "log_likelihood", "bits_per_letter"]
     expected = llama_gene.load(tuned_folder).score(LETTERS)
@@ -132,4 +133,4 @@ def test_chat_takes_pasted_fasta_to_an_empty_line(
 ) -> None:
     out, _ = talk(cli, tuned_folder, monkeypatch, f">a\n{LETTERS[0]}\n\nDoes it conform?\nTell me a story\n>b\nACGT\n")
     assert sum(line.startswith("(task conform, probability") for line in out) == 1
-    assert sum(line.startswith("(no task of this model was meant") for line in out) == 3
+    assert sum(line.startswith("(no task of this model was clearly meant") for line in out) == 3

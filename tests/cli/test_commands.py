@@ -299,7 +299,7 @@ def test_predict_explains_the_first_records(cli: Cli, model: Path, promoters: li
     words = ("predict", tmp_path / "a.fa", "--task", "sim_promoter", "--model", model)
     plain = ok(cli(*words))
     folder = tmp_path / "why"
-    more = ("--explain", folder, "--explain-records", 2, "--explain-letters", 10, "--explain-label", "yes")
+    more = ("--explain", folder, "--explain-records", 2, "--explain-letters", 10, "--label", "yes")
     outcome = cli(*words, *map(str, more))
     assert ok(outcome) == plain
     assert f"explained 2 of them: {folder}/explanation.html" in outcome.err
@@ -309,9 +309,11 @@ def test_predict_explains_the_first_records(cli: Cli, model: Path, promoters: li
         assert (one["answer"], one["probability"] > 0.5) == (row["label"], row["label"] == "yes")
         assert len(one["sequences"][0]["letters"]) == 10
     # Said before anything is predicted.
-    wrong = cli(*words, "--output", tmp_path / "no.tsv", "--explain", folder, "--explain-label", "perhaps")
+    wrong = cli(*words, "--output", tmp_path / "no.tsv", "--explain", folder, "--label", "perhaps")
     assert wrong.message == ["task 'sim_promoter' has no label 'perhaps'", "  its labels: no, yes"]
     assert (wrong.code, (tmp_path / "no.tsv").exists()) == (2, False)
+    both = cli(*words, "--scan", "--explain", folder)
+    assert (both.code, both.message[0]) == (2, "--scan and --explain do not go together")
 
 
 def test_predict_pairs_from_a_table(cli: Cli, model: Path, dev: Callable[[str], Path], tmp_path: Path) -> None:

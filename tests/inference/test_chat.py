@@ -1,5 +1,6 @@
 """A conversation: which task a question means, what is talked about, and what from outside is made harmless."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,11 @@ import pytest
 from llama_gene.errors import SettingsError
 from llama_gene.inference.chat import Chat
 from llama_gene.inference.engine import Engine
-from llama_gene.inference.matching import match_task
+from llama_gene.inference.matching import Match, clear_match, rank_tasks
 from llama_gene.inference.temperature import keep_temperature
+from llama_gene.sequences.alphabet import Kind
 from llama_gene.tasks.registry import load_task
-from llama_gene.tasks.task import Example
+from llama_gene.tasks.task import Example, Task
 from llama_gene.tokenizer import Span
 from nano import CONFORM, FLAGS, PAIR, STRENGTH
 from tiny import copy_run
@@ -18,6 +20,10 @@ from tiny import copy_run
 TASKS = (CONFORM, STRENGTH, PAIR, FLAGS)
 DNA = "ACGTTGCATTACGGATACCATT"
 PROTEIN = "MKVLAAGIVGLCAKAYQWERTYPSDF"
+
+
+def match_task(question: str, kinds: list[Kind], tasks: Sequence[Task]) -> Match | None:
+    return clear_match(rank_tasks(question, kinds, tasks))
 
 
 @pytest.fixture
@@ -50,6 +56,8 @@ def test_the_sequences_must_fit_and_no_other_task_may_fit_as_well() -> None:
     assert match_task("Does it conform?", [], TASKS) is None
     twin = CONFORM.model_copy(update={"name": "conform_too", "title": "Something else"})
     assert match_task("Does it conform?", ["dna"], [CONFORM, twin]) is None
+    near = rank_tasks("Does it conform?", ["dna"], [CONFORM, twin, STRENGTH])
+    assert [one.task.name for one in near] == ["conform", "conform_too"]
     other = load_task("prom_core_all")
     assert match_task(f"Hello! {other.question}", ["dna"], [*TASKS, other]) is not None
 

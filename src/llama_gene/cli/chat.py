@@ -105,7 +105,8 @@ def _obey(conversation: "Chat", message: str) -> None:
 
 def _show(reply: "Reply") -> None:
     if reply.match is None:
-        typer.echo("(no task of this model was meant: it writes freely)")
+        near = "".join(f"; {one.task.name}: {one.task.question}" for one in reply.nearest)
+        typer.echo(f"(no task of this model was clearly meant: it writes freely{near})")
     for piece in reply.text:
         typer.echo(piece, nl=False)
     typer.echo()

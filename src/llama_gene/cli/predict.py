@@ -46,7 +46,11 @@ def predict(
     window: Annotated[int, typer.Option(min=1, help="Letters of a window of --scan.")] = 300,
     step: Annotated[int, typer.Option(min=1, help="Letters from one window of --scan to the next.")] = 50,
     label: Annotated[
-        str | None, typer.Option(help="Whose probability --scan shows; of two labels the second if not given.")
+        str | None,
+        typer.Option(
+            help="Whose probability --scan shows, of two labels the second if not given; or what --explain explains,"
+            " the answer if not given."
+        ),
     ] = None,
     forward_only: Annotated[bool, typer.Option("--forward-only", help="Scan DNA on one strand.")] = False,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens scored at a time.")] = 16_384,
@@ -57,7 +61,6 @@ def predict(
     explain_letters: Annotated[
         int, typer.Option(min=1, help="Most letters of a sequence to explain: the strongest ones in a row.")
     ] = 200,
-    explain_label: Annotated[str | None, typer.Option(help="The label to explain; the answer if not given.")] = None,
 ) -> None:
     """Predict a task for every record of a file: label and probabilities, in the order of the file.
 
@@ -79,6 +82,9 @@ def predict(
     from llama_gene.sequences.read import read_records
     from llama_gene.tasks.template import prompt_hash
 
+    if scan and explain is not None:
+        hint = "cut out the windows of interest, and explain them in a predict of their own"
+        raise SettingsError("--scan and --explain do not go together", hint=hint)
     policy = check_policy(bad_letters)
     form = format_of(output, format) if not scan else "tsv"
     track = TrackWriter(output) if scan else None
@@ -86,14 +92,12 @@ def predict(
     engine = Engine.load(folder)
     definition = engine.task(task)
     if explain is not None:
-        if scan:
-            raise SettingsError("--explain is for records, and --scan asks windows", hint="leave one of the two out")
-        require_explicable(definition, explain_label)
+        require_explicable(definition, label)
     answers = Answers(definition, _temperature(folder, definition, calibration), abstain_below)
     writer: Writer = track or RowWriter(answers.columns, form)
     asked_label = track_label(definition, label) if scan else None
     aside = SetAside()
-    examples = FirstOnes(read_unlabelled(definition, file, policy, aside), explain_records)
+    examples = FirstOnes(() if scan else read_unlabelled(definition, file, policy, aside), explain_records)
     with ExitStack() as stack:
         report = stack.enter_context(progress(f"predict {task}", None if scan else count_records(file)))
         if devices is None:
@@ -132,7 +136,7 @@ def predict(
             definition,
             examples,
             explain,
-            label=explain_label,
+            label=label,
             max_letters=explain_letters,
             batch_tokens=batch_tokens,
         )

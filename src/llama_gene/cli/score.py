@@ -1,5 +1,6 @@
 """``score``: how probable a model finds sequences, and variants of a genome."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,3 +73,14 @@ def score(
     notes = f", {num_before:,} of them from the run before" if num_before else ""
     notes += f", {aside.num:,} set aside" if aside.num else ""
     typer.echo(f"{num:,} scored by {folder}{notes}", err=True)
+    if isinstance(rows, likelihood.ScoredRecords) and rows.letters:
+        _tell_mean(rows.bits / rows.letters, kind)
+
+
+def _tell_mean(bits: float, kind: str) -> None:
+    even = 2.0 if kind == "dna" else math.log2(20)
+    typer.echo(f"{bits:.3f} bits per letter; letters drawn evenly take {even:.3f}", err=True)
+    if bits > even:
+        typer.echo(
+            "worse than that: this model was not pre-trained on such sequences, and its scores say little", err=True
+        )

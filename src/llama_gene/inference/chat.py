@@ -11,7 +11,7 @@ from llama_gene.errors import SettingsError
 from llama_gene.inference.answers import Answers
 from llama_gene.inference.decode import Sampling
 from llama_gene.inference.engine import Engine
-from llama_gene.inference.matching import Match, match_task
+from llama_gene.inference.matching import Match, clear_match, rank_tasks
 from llama_gene.inference.predictor import Prediction
 from llama_gene.inference.temperature import kept_temperature
 from llama_gene.inference.writing import write_text
@@ -33,11 +33,13 @@ class Reply:
         match: The task that the question was taken for; None: none, and the model wrote freely.
         prediction: Of that task, its probabilities calibrated where a temperature is kept.
         text: The answer as it comes; to be read once.
+        nearest: Where no task was clearly meant, those that share words with the question, the nearest first.
     """
 
     match: Match | None
     prediction: Prediction | None
     text: Iterator[str]
+    nearest: tuple[Match, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,12 @@ class Chat:
         self.spans = given or self.spans
         words = " ".join(part for part in parts if isinstance(part, str))
         tasks = [self.engine.task(name) for name in self.engine.task_names]
-        match = match_task(words, [span.kind for span in self.spans], tasks)
+        ranked = rank_tasks(words, [span.kind for span in self.spans], tasks)
+        match = clear_match(ranked)
         if match is not None:
             return self._predicted(message, match)
         said = parts if given else (words, *_listed(self.spans))
-        return Reply(None, None, self._written(message, said))
+        return Reply(None, None, self._written(message, said), tuple(ranked[:3]))
 
     def _predicted(self, message: str, match: Match) -> Reply:
         example = Example("chat", tuple(span.sequence for span in self.spans))

@@ -84,15 +84,23 @@ class ScoredRecords:
     Args:
         reader: The model.
         records: Any number.
+
+    Attributes:
+        letters: Letters so far.
+        bits: What they took.
     """
 
     reader: SequenceReader
     records: Iterable[Record]
+    letters: int = 0
+    bits: float = 0.0
 
     def __call__(self, skip: int) -> Iterator[list[list[Cell]]]:
         """The rows behind the first `skip`, some at a time."""
         for batch in batches(self.records, skip):
             found = likelihoods(self.reader, [record.sequence for record in batch])
+            self.letters += sum(one.letters for one in found)
+            self.bits += sum(one.bits_per_letter * one.letters for one in found)
             yield [
                 [record.id, one.letters, one.tokens, round(one.log_likelihood, 6), round(one.bits_per_letter, 6)]
                 for record, one in zip(batch, found, strict=True)

@@ -46,14 +46,19 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(word.lower() for word in _WORD.findall(text)) - _COMMON
 
 
-def match_task(question: str, kinds: Sequence[Kind], tasks: Iterable[Task]) -> Match | None:
-    """The task that is meant by a question about sequences of these kinds; None if it is not clear."""
+def rank_tasks(question: str, kinds: Sequence[Kind], tasks: Iterable[Task]) -> list[Match]:
+    """The tasks that take sequences of these kinds and share a word with the question, the nearest first."""
     asked = words_of(question)
     fitting = [task for task in tasks if [part.kind for part in task.inputs] == list(kinds)]
-    found = sorted(((_shared(asked, task), task.name, task) for task in fitting), reverse=True)
-    if not found or found[0][0] < LEAST_SHARED or (len(found) > 1 and found[1][0] == found[0][0]):
+    found = [Match(task, _shared(asked, task)) for task in fitting]
+    return sorted((one for one in found if one.shared > 0), key=lambda one: (-one.shared, one.task.name))
+
+
+def clear_match(ranked: Sequence[Match]) -> Match | None:
+    """The first of `rank_tasks`, if it is meant by the rule above; None if that is not clear."""
+    if not ranked or ranked[0].shared < LEAST_SHARED:
         return None
-    return Match(found[0][2], found[0][0])
+    return None if len(ranked) > 1 and ranked[1].shared == ranked[0].shared else ranked[0]
 
 
 def _shared(asked: frozenset[str], task: Task) -> float:
