@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_gene.errors import LlamaGeneError
@@ -74,6 +74,7 @@ def test_a_second_process_is_turned_away(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(1, len(BLOCKS) - 1), max_size=3))
+@settings(max_examples=20, deadline=None)  # it waits for the disk
 def test_any_number_of_kills(tmp_path_factory: pytest.TempPathFactory, places: list[int]) -> None:
     folder = tmp_path_factory.mktemp("killed")
     for place in sorted(set(places)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyBigWig
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_gene.errors import FormatError, SettingsError
@@ -83,6 +83,7 @@ def test_a_letter_has_the_value_of_the_nearest_window(tmp_path: Path) -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 12))
+@settings(deadline=None)
 def test_a_track_covers_a_record_once_where_windows_touch(length: int, size: int, step: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.bed"
