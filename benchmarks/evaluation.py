@@ -1,7 +1,7 @@
 """What evaluation takes.
 
 Run: ``python benchmarks/evaluation.py leakage [--data ../shared/data] [--train 100000] [--test 10000] [--repeats 3]``.
-     ``python benchmarks/evaluation.py score [--data ../shared/data] [--rows 300] [--steps 300]``.
+     ``python benchmarks/evaluation.py score [--data ../shared/data] [--rows 300] [--steps 200]``.
 
 ``score``: rows a second of label scoring against the reference's loop; see ``scoring.py``.
 
@@ -150,17 +150,17 @@ def leakage(arguments: argparse.Namespace) -> None:
 
 
 def score(arguments: argparse.Namespace) -> None:
-    from scoring import LEAST_RATIO, runs
+    from scoring import LEAST_RATIO, LEAST_TO_HARNESS, runs
 
     with tempfile.TemporaryDirectory() as work:
         found = list(runs(arguments.data, arguments.train, arguments.rows, arguments.steps, Path(work) / "model"))
     print("| how | rows | CPU s | rows/s | accuracy | by substring | times as fast |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for run in found:
+    for place, run in enumerate(found):
         lenient = "" if run.by_substring is None else f"{run.by_substring:.3f}"
         numbers = f"{run.num_rows} | {run.seconds:.2f} | {run.rate:.1f} | {run.accuracy:.3f} | {lenient}"
-        print(f"| {run.name} | {numbers} | {run.rate / found[0].rate:.1f} |")
-    print(f"target: {LEAST_RATIO} times as fast, at equal or better accuracy")
+        print(f"| {run.name} | {numbers} | {run.rate / found[place - place % 2].rate:.1f} |")
+    print(f"targets, at equal or better accuracy: {LEAST_RATIO} times the loop, {LEAST_TO_HARNESS} times the harness")
 
 
 def main() -> None:
@@ -180,7 +180,7 @@ def main() -> None:
     scored.add_argument("--data", type=Path)
     scored.add_argument("--train", type=int, default=8000)
     scored.add_argument("--rows", type=int, default=300)
-    scored.add_argument("--steps", type=int, default=300)
+    scored.add_argument("--steps", type=int, default=200)
     arguments = parser.parse_args()
     if arguments.command == "leakage":
         leakage(arguments)

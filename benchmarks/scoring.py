@@ -8,13 +8,19 @@ English and pieces of DNA, none of this prompt's or these labels' words. Then th
   rule counts "Non-promoter" as "promoter"; so the strict rule stands beside it, and is what accuracies are compared by;
 - by `StockModel.predict`: both labels scored, rows in batches.
 
+Where lm-evaluation-harness is installed (``pip install llama-gene[harness]``), the checkpoint is asked in our own
+template, too: by `StockModel.predict`, and by the harness on what ``tasks export`` writes of the same rows, in batches
+of 64. Of the harness only its `loglikelihood` counts, not how it makes its task.
+
 All in one process on one thread; time is CPU time, tokenizing included, loading not.
 """
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +38,10 @@ from llama_gene.tasks.style import Style
 from llama_gene.tasks.task import Example, Task
 from llama_gene.vocabulary.text import train_text_tokenizer
 
-TASK, LETTERS = "prom_core_all", 70
-BATCH, LEARNING_RATE, VOCABULARY = 32, 2e-3, 1200
-LEAST_RATIO = 30
+TASK, MORE_LABELS, LETTERS = "prom_core_all", "splice_reconstructed", 70
+BATCH, LEARNING_RATE, VOCABULARY = 16, 3e-3, 512
+LEAST_RATIO, LEAST_TO_HARNESS = 30, 3
+HARNESS_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def simulate(task: Task, num: int, seed: int) -> list[Example]:
     for number in range(num):
         share = 0.56 if number % 2 else 0.44
         letters = rng.choices("GCAT", [share / 2, share / 2, (1 - share) / 2, (1 - share) / 2], k=LETTERS)
-        rows.append(Example(f"row{number}", ("".join(letters),), task.label_names[number % 2]))
+        rows.append(Example(f"row{number}", ("".join(letters),), task.label_names[number % len(task.label_names)]))
     return rows
 
 
@@ -111,6 +118,32 @@ def notebook(stock: StockModel, task: Task, rows: list[Example]) -> list[str]:
     return answers
 
 
+def by_harness(stock: StockModel, task: Task, rows: list[Example], folder: Path, name: str) -> Run:
+    """The harness on the exported rows, with the same weights."""
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+    from transformers import AutoTokenizer
+
+    from llama_gene.tasks.export import export_to_harness
+
+    exported, _ = export_to_harness(task, rows, folder, bare=True)
+    tokenizer = AutoTokenizer.from_pretrained(str(stock.folder))
+    model = HFLM(pretrained=stock.model, tokenizer=tokenizer, batch_size=HARNESS_BATCH, device="cpu")
+    score, taken = model.loglikelihood, []
+
+    def timed_score(requests: Any, **options: Any) -> Any:
+        seconds, found = timed(lambda: score(requests, **options))
+        taken.append(seconds)
+        return found
+
+    model.loglikelihood = timed_score
+    with contextlib.chdir(folder):
+        manager = TaskManager(include_path=".", include_defaults=False)
+        found = lm_eval.simple_evaluate(model=model, tasks=[exported], task_manager=manager, bootstrap_iters=0)
+    return Run(name, len(rows), sum(taken), found["results"][exported]["acc,none"])
+
+
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     started = time.process_time()
     result = work()
@@ -124,20 +157,29 @@ def runs(data: Path | None, num_train: int, num_rows: int, steps: int, folder: P
     train = simulate(task, num_train, 1) if data is None else real(task, data, "train", num_train)
     test = simulate(task, num_rows, 2) if data is None else real(task, data, "dev", num_rows)
     stock = make_checkpoint(task, train, steps, folder)
-    list(stock.predict(task, test[:8]))  # what is made once is made
     truth = [row.answer for row in test]
 
     def share(said: list[bool]) -> float:
         return sum(said) / len(said)
 
     seconds, written = timed(lambda: notebook(stock, task, test))
-    strict = [label_of(task, text) == real for text, real in zip(written, truth, strict=True)]
-    lenient = [str(real) in text for text, real in zip(written, truth, strict=True)]
+    strict = [label_of(task, text) == right for text, right in zip(written, truth, strict=True)]
+    lenient = [str(right) in text for text, right in zip(written, truth, strict=True)]
     yield Run("the reference's loop", len(test), seconds, share(strict), share(lenient))
-    seconds, predicted = timed(lambda: list(stock.predict(task, test)))
-    yield Run(
-        "label scoring",
-        len(test),
-        seconds,
-        share([one.answer == real for one, real in zip(predicted, truth, strict=True)]),
-    )
+    yield scored(stock, task, test, "label scoring")
+    if not find_spec("lm_eval"):
+        return
+    ours = StockModel(stock.model, folder, "stories", "llama-gene")
+    # The harness asks once a label, so it matters how many there are.
+    for other, rows in ((task, test), (load_task(MORE_LABELS), simulate(load_task(MORE_LABELS), num_rows, 2))):
+        num = f"{len(other.label_names)} labels"
+        yield by_harness(stock, other, rows, folder.parent / "harness", f"lm-evaluation-harness, {num}")
+        yield scored(ours, other, rows, f"label scoring, our template, {num}")
+
+
+def scored(stock: StockModel, task: Task, rows: list[Example], name: str) -> Run:
+    """Our way."""
+    list(stock.predict(task, rows[:8]))  # what is made once is made
+    seconds, predicted = timed(lambda: list(stock.predict(task, rows)))
+    right = [one.answer == row.answer for one, row in zip(predicted, rows, strict=True)]
+    return Run(name, len(rows), seconds, sum(right) / len(right))
