@@ -101,8 +101,8 @@ CLOSER = {
         (0.73, {"k-mer": 0.70}, "within error", True),
         (0.69, {"majority": 0.1, "k-mer": 0.70}, "within error", False),
         (0.60, {"majority": 0.1, "k-mer": 0.70}, "below", False),
-        (0.60, {}, "no comparison", True),
-        (0.60, {"k-mer": NAN}, "no comparison", True),
+        (0.60, {}, "no comparison", False),
+        (0.60, {"k-mer": NAN}, "no comparison", False),
         (NAN, {"k-mer": 0.7}, "no comparison", False),
         (0.70, {"k-mer": 0.70}, "within error", False),
     ],
@@ -124,9 +124,10 @@ def test_summary_counts():
     results = [task(ours=value, baselines={"k-mer": 0.7}) for value in (0.8, 0.71, 0.69, 0.6)]
     text = layout.summary(report(*results, task(baselines={})))
     assert text == (
-        "On 3 of 5 tasks the model scores higher than its best baseline, on 2 it does not. Beyond the error bars it is "
-        "above on 1, below on 1; on 2 the two cannot be told apart. On 1 there is nothing to compare."
+        "On 2 of 4 tasks the model scores higher than its best baseline, on 2 it does not. Beyond the error bars it is "
+        "above on 1, below on 1; on 2 the two cannot be told apart. On 1 more there is nothing to compare."
     )
+    assert layout.summary(report(task(baselines={}))) == "There is no baseline to compare with."
 
 
 def test_json_round_trip():

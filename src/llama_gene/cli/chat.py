@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+from llama_gene.cli.options import AskedModel, TopP
 
 if TYPE_CHECKING:
     from llama_gene.inference.chat import Chat, Reply
@@ -23,13 +24,9 @@ A message that begins with '>' is FASTA, and ends with an empty line.
 
 
 def chat(
-    model: Annotated[
-        Path | None, typer.Option(help="A model folder; the quickstart's here, else the one in the package.")
-    ] = None,
+    model: AskedModel = None,
     temperature: Annotated[float, typer.Option(help="Of free text; 0 takes the most probable token each time.")] = 0.0,
-    top_p: Annotated[
-        float, typer.Option(help="Draw from the most probable tokens that have this share together.")
-    ] = 1.0,
+    top_p: TopP = 1.0,
     seed: Annotated[int | None, typer.Option(help="The same seed writes the same.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of free text, at most so many tokens.")] = 200,
 ) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from llama_gene.cli.options import AskedModel, LetterPolicy
+
 if TYPE_CHECKING:
     from llama_gene.inference.embed import Pool
     from llama_gene.sequences.alphabet import Kind
@@ -16,18 +18,14 @@ def embed(
     ],
     output: Annotated[Path, typer.Option(help="A .parquet or .npy file.")],
     kind: Annotated[str, typer.Option(help="dna or protein.")] = "dna",
-    model: Annotated[
-        Path | None, typer.Option(help="A model folder; the quickstart's here, else the one in the package.")
-    ] = None,
+    model: AskedModel = None,
     pool: Annotated[str, typer.Option(help="mean, last, or none: a row for each piece.")] = "mean",
     layer: Annotated[int, typer.Option(help="0 is the embedding, -1 the last layer.")] = -1,
-    bad_letters: Annotated[
-        str, typer.Option(help="Refuse the file, skip the record, drop or mask the letters.")
-    ] = "refuse",
+    bad_letters: LetterPolicy = "refuse",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens at a time.")] = 4096,
 ) -> None:
     """Write what a layer of the model makes of each record, pooled or piece by piece."""
-    from llama_gene.cli.predict import SetAside
+    from llama_gene.cli.rejects import Rejects
     from llama_gene.inference.embed import write_embeddings
     from llama_gene.inference.engine import Engine
     from llama_gene.inference.reading import SequenceReader
@@ -37,7 +35,7 @@ def embed(
     from llama_gene.progress import progress
     from llama_gene.sequences.read import read_records
 
-    policy, aside = check_policy(bad_letters), SetAside()
+    policy, aside = check_policy(bad_letters), Rejects()
     engine = Engine.load(model or default_model())
     reader = SequenceReader(engine, cast("Kind", kind), BatchSize(batch_tokens, say))
     told = None if policy == "refuse" else aside

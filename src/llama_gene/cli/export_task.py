@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from llama_gene.cli.convert import Rejects
+from llama_gene.cli.rejects import Rejects
 
 
 def export(

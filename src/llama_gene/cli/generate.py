@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from llama_gene.cli.options import AskedModel, TopP
+
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="The first letters, or a text to go on from.")] = "",
     kind: Annotated[str, typer.Option(help="dna, protein or text.")] = "text",
-    model: Annotated[
-        Path | None, typer.Option(help="A model folder; the quickstart's here, else the one in the package.")
-    ] = None,
+    model: AskedModel = None,
     output: Annotated[
         Path | None, typer.Option(help="A FASTA or text file; standard output if not given, text as it comes.")
     ] = None,
@@ -21,9 +21,7 @@ def generate(
         int | None, typer.Option(min=1, help="Of DNA or protein: at most so many letters, the prompt's included.")
     ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token each time.")] = 1.0,
-    top_p: Annotated[
-        float, typer.Option(help="Draw from the most probable tokens that have this share together.")
-    ] = 1.0,
+    top_p: TopP = 1.0,
     seed: Annotated[
         int | None, typer.Option(help="The same seed writes the same; number i takes the seed plus i.")
     ] = None,

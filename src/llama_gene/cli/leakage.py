@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_gene.cli.convert import Rejects
+from llama_gene.cli.rejects import Rejects
 from llama_gene.cli.vocabulary import SequenceKind
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llama_gene.cli.convert import BadLetters, Rejects
+from llama_gene.cli.convert import BadLetters
+from llama_gene.cli.rejects import Rejects
 
 if TYPE_CHECKING:
     from llama_gene.tasks.draft import Column

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from llama_gene.sequences.read import Reject
-    from llama_gene.tasks.task import Task
+from llama_gene.cli.options import AskedModel, LetterPolicy, TableFile, TableFormat
 
-_NUM_SHOWN = 5
+if TYPE_CHECKING:
+    from llama_gene.tasks.task import Task
 
 
 def predict(
@@ -18,18 +17,10 @@ def predict(
         str, typer.Argument(help="FASTA, FASTQ, GenBank, CSV, TSV, JSONL or Parquet, also packed; - is standard input.")
     ],
     task: Annotated[str, typer.Option(help="A task that the model was tuned on.")],
-    model: Annotated[
-        Path | None, typer.Option(help="A model folder; the quickstart's here, else the one in the package.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="The file to write, .tsv, .csv, .jsonl or .parquet; standard output if not given."),
-    ] = None,
-    format: Annotated[str | None, typer.Option(help="tsv, csv, jsonl or parquet, whatever the file's name.")] = None,
-    bad_letters: Annotated[
-        str,
-        typer.Option(help="Letters outside the alphabet: refuse the file, skip the record, drop or mask the letters."),
-    ] = "refuse",
+    model: AskedModel = None,
+    output: TableFile = None,
+    format: TableFormat = None,
+    bad_letters: LetterPolicy = "refuse",
     calibration: Annotated[
         Path | None,
         typer.Option(help="A report of this model, or its run: probabilities at its temperature, not the one kept."),
@@ -66,6 +57,7 @@ def predict(
 
     A killed run goes on with the same command, where input and output are files.
     """
+    from llama_gene.cli.rejects import Rejects
     from llama_gene.errors import SettingsError
     from llama_gene.inference.answers import Answers
     from llama_gene.inference.attribution import require_explicable
@@ -96,7 +88,7 @@ def predict(
     answers = Answers(definition, _temperature(folder, definition, calibration), abstain_below)
     writer: Writer = track or RowWriter(answers.columns, form)
     asked_label = track_label(definition, label) if scan else None
-    aside = SetAside()
+    aside = Rejects()
     examples = FirstOnes(() if scan else read_unlabelled(definition, file, policy, aside), explain_records)
     with ExitStack() as stack:
         report = stack.enter_context(progress(f"predict {task}", None if scan else count_records(file)))
@@ -121,7 +113,7 @@ def predict(
         )  # fmt: skip
         num_rows, num_before = write_results(writer, rows, output, identity, report)
     aside.tell()
-    notes = [f"{aside.num:,} records set aside"] if aside.num else []
+    notes = [f"{aside.total:,} records set aside"] if aside.total else []
     if num_before:
         notes.append(f"{num_before:,} of them from the run before")
     if rows.num_shortened:
@@ -141,26 +133,6 @@ def predict(
             batch_tokens=batch_tokens,
         )
         typer.echo(f"explained {len(examples.kept):,} of them: {explain / 'explanation.html'}", err=True)
-
-
-class SetAside:
-    """Records that were set aside: how many, and the first of them."""
-
-    def __init__(self) -> None:
-        self.num, self._first = 0, list["Reject"]()
-
-    def __call__(self, reject: "Reject") -> None:
-        """Count one."""
-        self.num += 1
-        if len(self._first) < _NUM_SHOWN:
-            self._first.append(reject)
-
-    def tell(self) -> None:
-        """Say which they are."""
-        for reject in self._first:
-            typer.echo(f"set aside: {reject.where}: {reject.reason}", err=True)
-        if self.num > len(self._first):
-            typer.echo(f"... and {self.num - len(self._first):,} more", err=True)
 
 
 def _temperature(folder: Path, task: "Task", report: Path | None) -> float | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from llama_gene.cli.options import AskedModel, LetterPolicy, TableFile, TableFormat
+
 if TYPE_CHECKING:
     from llama_gene.sequences.alphabet import Kind
 
@@ -19,21 +21,14 @@ def score(
         Path | None, typer.Option(help="The genome that a VCF belongs to, as FASTA: its variants are scored.")
     ] = None,
     flank: Annotated[int, typer.Option(min=1, help="Letters on each side of a variant.")] = 200,
-    model: Annotated[
-        Path | None, typer.Option(help="A model folder; the quickstart's here, else the one in the package.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="The file to write, .tsv, .csv, .jsonl or .parquet; standard output if not given."),
-    ] = None,
-    format: Annotated[str | None, typer.Option(help="tsv, csv, jsonl or parquet, whatever the file's name.")] = None,
-    bad_letters: Annotated[
-        str, typer.Option(help="Refuse the file, skip the record, drop or mask the letters.")
-    ] = "refuse",
+    model: AskedModel = None,
+    output: TableFile = None,
+    format: TableFormat = None,
+    bad_letters: LetterPolicy = "refuse",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens at a time.")] = 4096,
 ) -> None:
     """Log-likelihood and bits per letter of each record; of a VCF, of the alternative against the reference allele."""
-    from llama_gene.cli.predict import SetAside
+    from llama_gene.cli.rejects import Rejects
     from llama_gene.errors import SettingsError
     from llama_gene.inference import likelihood, variants
     from llama_gene.inference.engine import Engine
@@ -48,7 +43,7 @@ def score(
     from llama_gene.sequences.reference import open_reference
     from llama_gene.sequences.variants import read_variants
 
-    form, policy, aside = format_of(output, format), check_policy(bad_letters), SetAside()
+    form, policy, aside = format_of(output, format), check_policy(bad_letters), Rejects()
     if reference is not None and kind != "dna":
         raise SettingsError(f"--kind {kind!r}: variants are DNA", hint="leave --kind or --reference out")
     folder = model or default_model()
@@ -71,7 +66,7 @@ def score(
         num, num_before = write_results(RowWriter(columns, form), rows, output, identity, report)
     aside.tell()
     notes = f", {num_before:,} of them from the run before" if num_before else ""
-    notes += f", {aside.num:,} set aside" if aside.num else ""
+    notes += f", {aside.total:,} set aside" if aside.total else ""
     typer.echo(f"{num:,} scored by {folder}{notes}", err=True)
     if isinstance(rows, likelihood.ScoredRecords) and rows.letters:
         _tell_mean(rows.bits / rows.letters, kind)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_gene.cli.convert import Rejects, convert
+from llama_gene.cli.convert import convert
 from llama_gene.cli.export_task import export
 from llama_gene.cli.new_task import TaskKind, new
+from llama_gene.cli.rejects import Rejects
 
 if TYPE_CHECKING:
     from llama_gene.tasks.check import TableCheck

@@ -45,16 +45,19 @@ def summary(report: Report) -> str:
     >>> summary(Report(title="nothing"))
     'No task was scored.'
     """
-    num_tasks = len(report.results)
-    if not num_tasks:
+    if not report.results:
         return "No task was scored."
     verdicts, num_ahead = report.verdicts, sum(result.is_ahead for result in report.results)
-    tasks = "task" if num_tasks == 1 else "tasks"
+    alone = verdicts["no comparison"]
+    num_compared = len(report.results) - alone
+    if not num_compared:
+        return "There is no baseline to compare with."
+    tasks = "task" if num_compared == 1 else "tasks"
     return (
-        f"On {num_ahead} of {num_tasks} {tasks} the model scores higher than its best baseline, on"
-        f" {num_tasks - num_ahead} it does not. Beyond the error bars it is above on {verdicts['above']}, below on"
+        f"On {num_ahead} of {num_compared} {tasks} the model scores higher than its best baseline, on"
+        f" {num_compared - num_ahead} it does not. Beyond the error bars it is above on {verdicts['above']}, below on"
         f" {verdicts['below']}; on {verdicts['within error']} the two cannot be told apart."
-        + (f" On {verdicts['no comparison']} there is nothing to compare." if verdicts["no comparison"] else "")
+        + (f" On {alone} more there is nothing to compare." if alone else "")
     )
 
 

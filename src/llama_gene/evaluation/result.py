@@ -170,8 +170,8 @@ class TaskResult(Value):
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the model's value is better than every baseline's, by however little."""
-        return self.best_names == {"ours"}
+        """Whether there are baselines and the model's value is better than all of theirs, by however little."""
+        return self.best_baseline is not None and self.best_names == {"ours"}
 
     @property
     def verdict(self) -> Verdict:

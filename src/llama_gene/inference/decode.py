@@ -1,8 +1,8 @@
 """Continuous batching: texts are written token by token together, and come and go while the others go on.
 
 Each row stands in one batch whose cache is padded on the left. A new prompt is read on its own, and its cache is then
-put beside the others'; a finished row is cut out. Models whose cache is not one growing block for each layer (sliding
-windows, state spaces) are answered one prompt after the other: what they remember cannot be put side by side.
+put beside the others'; a finished row is cut out. What a layer keeps must be a growing block (attention) or of one size
+(short convolutions); models with others (sliding windows, state spaces) take no new prompt before the batch is done.
 """
 
 from collections.abc import Callable, Sequence
@@ -97,9 +97,7 @@ class RunningBatch:
     @property
     def mergeable(self) -> bool:
         """Whether more rows can be added to those that are there."""
-        from transformers.cache_utils import DynamicLayer
-
-        return not self.rows or all(type(layer) is DynamicLayer for layer in self._cache.layers)
+        return not self.rows or all(_is_block(layer) or _is_convolution(layer) for layer in self._cache.layers)
 
     def draw(self, processor: "Callable[[torch.Tensor], torch.Tensor] | None" = None) -> None:
         """Draw the next token of every row.
@@ -163,7 +161,11 @@ class RunningBatch:
 
         with torch.inference_mode():
             for mine, new in zip(self._cache.layers, cache.layers, strict=True):
-                mine.keys, mine.values = beside(mine.keys, new.keys, 1), beside(mine.values, new.values, 1)
+                if _is_block(mine):
+                    mine.keys, mine.values = beside(mine.keys, new.keys, 1), beside(mine.values, new.values, 1)
+                else:
+                    for place, state in new.conv_states.items():
+                        mine.conv_states[place] = torch.cat([mine.conv_states[place], state])
             self._real = beside(self._real, real, 0)
             self._logits = torch.cat([self._logits, logits])
 
@@ -176,7 +178,7 @@ class RunningBatch:
             return
         with torch.inference_mode():
             chosen = torch.tensor(places, device=self._model.device)
-            self._cache.batch_select_indices(chosen)
+            self._cache.reorder_cache(chosen)  # the one way to choose rows that every kind of layer has
             self._real, self._logits = self._real[chosen], self._logits[chosen]
             if not self.mergeable:
                 return
@@ -184,8 +186,22 @@ class RunningBatch:
             first = int(self._real.any(0).int().argmax())
             if first:
                 self._real = self._real[:, first:]
-                for layer in self._cache.layers:
+                for layer in filter(_is_block, self._cache.layers):
                     layer.keys, layer.values = layer.keys[..., first:, :], layer.values[..., first:, :]
+
+
+def _is_block(layer: Any) -> bool:
+    """Whether a layer of a cache keeps keys and values of every position, and nothing else."""
+    from transformers.cache_utils import DynamicLayer
+
+    return type(layer) is DynamicLayer
+
+
+def _is_convolution(layer: Any) -> bool:
+    """Whether a layer of a cache keeps the last few positions, and nothing else."""
+    from transformers.cache_utils import LinearAttentionLayer
+
+    return type(layer) is LinearAttentionLayer and not any(layer.is_recurrent_states_initialized.values())
 
 
 def _sampled(logits: "torch.Tensor", row: Row) -> int:

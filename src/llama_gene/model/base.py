@@ -54,7 +54,7 @@ SIZES: dict[str, Shape] = {
     "hybrid-mini": _hybrid(96, "ccaa", 8, 192),
     "hybrid-small": _hybrid(512, "ccacacacaa", 8, 1408),
 }
-_KERNEL = 9  # positions that a short convolution sees, its own among them: 0.80 on core promoter, with 5 or 15 0.79
+_KERNEL = 9  # positions that a short convolution sees, its own among them: about the length of a motif
 
 
 def shape_config(size: str, num_rows: int, context: int) -> dict[str, Any]:

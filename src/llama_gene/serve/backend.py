@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from llama_gene.errors import LlamaGeneError
 from llama_gene.inference.decode import RunningBatch
 from llama_gene.inference.engine import Engine, Prediction
+from llama_gene.inference.stream import is_out_of_memory
 from llama_gene.model.card import write_card
 from llama_gene.serve.errors import RefusalError
 from llama_gene.tasks.task import Example, Task
@@ -111,10 +112,3 @@ class EngineBackend:
             self.tokenizer,
             scores_of(self.folder),
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory is used up: torch has a class for it on GPUs, and words on CPUs."""
-    return isinstance(error, MemoryError) or any(
-        word in str(error) for word in ("out of memory", "can't allocate memory", "not enough memory")
-    )

@@ -7,7 +7,8 @@ from typing import Literal
 
 from llama_gene.errors import LlamaGeneError
 from llama_gene.inference.decode import Row, RunningBatch, Sampling
-from llama_gene.serve.backend import Backend, is_out_of_memory
+from llama_gene.inference.stream import is_out_of_memory
+from llama_gene.serve.backend import Backend
 from llama_gene.serve.errors import RefusalError
 
 Finish = Literal["stop", "length"]
