@@ -154,6 +154,11 @@ def test_baselines_on_training_rows_and_what_leaked(tmp_path):
     assert result.baselines["majority"]["accuracy"].value == 0.5
     assert (result.n_train, result.leaked.counts) == (60, {"exact": 1})
     assert len(list((tmp_path / "cache").iterdir())) == 1
+    more = read_training_answers(written(tmp_path, [*train, train[0] | {"output": "maybe"}], "more.json"), found.task)
+    assert (len(more.examples), [reject.reason for reject in more.rejects]) == (
+        60,
+        ["row61: 'maybe' is no answer of " + repr(found.task.name)],
+    )
     other = [row | {"instruction": "Another?"} for row in train]
     assert read_training_answers(written(tmp_path, other, "other.json"), found.task) is None
     with pytest.raises(LlamaGeneError, match="these are the training rows"):

@@ -65,6 +65,7 @@ def evaluate_answers(
 
 def _training_rows(train: Path, tasks: "list[Task]") -> "dict[str, RowsToScore]":
     """Task -> its rows in the file, of the tasks that have any."""
+    from llama_gene.cli.rejects import Rejects
     from llama_gene.errors import SettingsError
     from llama_gene.evaluation.answers import read_training_answers
     from llama_gene.tasks.registry import builtin_names
@@ -75,6 +76,10 @@ def _training_rows(train: Path, tasks: "list[Task]") -> "dict[str, RowsToScore]"
         if not found:
             hint = "its instructions must be those that were answered, word by word"
             raise SettingsError("no row asks what was answered", where=train, hint=hint)
+        aside = Rejects()
+        for reject in (reject for rows in found.values() for reject in rows.rejects):
+            aside(reject)
+        aside.tell()
         return dict(found)
     known = [task for task in tasks if task.name in builtin_names()]
     if len(known) != 1:

@@ -72,6 +72,7 @@ class AnswerRows:
         path: The file.
         sha256: Its hash.
         examples: The rows.
+        rejects: Those that were set aside: their answer is none of the task's.
     """
 
     path: Path
@@ -121,11 +122,17 @@ def read_training_answers(path: Path, task: Task) -> AnswerRows | None:
     Raises:
         FormatError: As for `read_answers`, of which no response is needed here.
     """
-    wanted = question_key(task.question)
-    rows = [row for row in _read(path, with_responses=False) if question_key(row.question) == wanted]
-    rows = [row for row in rows if row.kinds == tuple(part.kind for part in task.inputs)]
-    examples = tuple(found for row in rows if (found := _example(task, row)) is not None)
-    return AnswerRows(path, hash_file(path), examples) if examples else None
+    wanted, kinds = question_key(task.question), tuple(part.kind for part in task.inputs)
+    examples, rejects = [], []
+    for row in _read(path, with_responses=False):
+        if question_key(row.question) != wanted or row.kinds != kinds:
+            continue
+        example = _example(task, row)
+        if example is None:
+            rejects.append(Reject(row.id, str(path), f"{row.id}: {row.output!r:.60} is no answer of {task.name!r}"))
+        else:
+            examples.append(example)
+    return AnswerRows(path, hash_file(path), tuple(examples), tuple(rejects)) if examples else None
 
 
 def score_answers(
@@ -277,7 +284,9 @@ def _to_score(path: Path, sha256: str, rows: Sequence[Answer], taken: set[str]) 
     )
     taken.add(name)
     task = task.model_copy(update={"name": name})
+    # None is set aside: the task was made, or chosen, by these very answers.
     examples = tuple(example for row in rows if (example := _example(task, row)) is not None)
+    assert len(examples) == len(rows)
     return AnswersToScore(task, AnswerRows(path, sha256, examples), tuple(row.response for row in rows))
 
 
