@@ -128,16 +128,6 @@ class Attribution:
     sequences: tuple[SequenceAttribution, ...]
 
 
-def choose_target(task: Task, label: str | None, prediction: Prediction) -> Target:
-    """What is explained of an answer: a label, its own if none is named, or its value.
-
-    Raises:
-        TaskError: `require_explicable`.
-    """
-    require_explicable(task, label)
-    return Target(task, None if task.kind == "regression" else label or prediction.answer)
-
-
 def require_explicable(task: Task, label: str | None = None) -> None:
     """Check that the answers of `task` can be explained.
 
@@ -187,7 +177,7 @@ def attribute(
     if not np.isfinite(prediction.probabilities).all():
         hint = "its weights are broken, or a training diverged"
         raise ModelError(f"the model answers NaN to {example.id!r}", where=engine.folder, hint=hint)
-    target = choose_target(task, label, prediction)
+    target = Target(task, None if task.kind == "regression" else label or prediction.answer)
     encoder = engine.encoder(task)
     prompt, sequences = locate_letters(encoder, engine.tokenizer, example)
     bases = {kind: _letter_tokens(engine, kind) for kind in {sequence.kind for sequence in sequences}}
