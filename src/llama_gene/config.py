@@ -8,7 +8,7 @@ import difflib
 import tomllib
 import types
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -319,6 +319,9 @@ class FinetuneSettings(TrainingSettings):
     chat: Literal["auto", "never"] = Field("auto", description="whether a base's chat template stands around prompts")
     task_temperature: float = Field(
         1.0, gt=0, description="1: tasks are seen by their size; higher: more alike, by size ** (1 / temperature)"
+    )
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="how many times as often as by its size a task is seen, by its name; 1 for those not named"
     )
     balance_labels: bool = Field(False, description="all labels of a classification are seen equally often")
     reverse_complement: bool = Field(True, description="either strand, where a task says that it does not matter")

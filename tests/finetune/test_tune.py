@@ -72,6 +72,8 @@ def test_what_is_drawn_is_what_the_settings_say(nano_tokenizer: GeneTokenizer, t
     assert not plain.strands[~symmetric].any()
     alike = draw(store, finetune_settings(epochs=2.0, task_temperature=1e6), [], seed=1)
     assert (alike.examples < 400).sum() == 500
+    weighed = draw(store, finetune_settings(weights={PAIR.name: 4.0}), [], seed=1)
+    assert (weighed.examples < 400).sum() == 250
     reworded = draw(store, finetune_settings(paraphrase=0.5), [], seed=1)
     assert 200 < (reworded.wordings > 0).sum() < 300
     assert set(reworded.wordings.tolist()) == set(range(len(wordings(CONFORM))))
@@ -101,6 +103,13 @@ def tune(base: Path, output: Path, checkpoints: Path, **changes: Any) -> Path:
     tasks = [TaskRows(task, examples(task, 6), {"num_rows": 6}, examples(task, 3)) for task in (CONFORM, PAIR)]
     finetune(base, tasks, finetune_settings(checkpoint_every=1, **changes), output, checkpoints, seed=1)
     return output
+
+
+def test_a_weight_of_no_task_is_refused_before_anything_is_read(tmp_path: Path, nano_folder: Path) -> None:
+    with pytest.raises(SettingsError, match="no task is named 'conforn'") as caught:
+        tune(nano_folder, tmp_path / "model", tmp_path / "work", weights={"conforn": 2.0})
+    assert caught.value.hint == f"tasks: {CONFORM.name}, {PAIR.name}"
+    assert not list(tmp_path.iterdir())
 
 
 def without_clocks(folder: Path) -> dict[str, bytes]:

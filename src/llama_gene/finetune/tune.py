@@ -122,6 +122,10 @@ def finetune(
     Raises:
         LlamaGeneError: A task does not fit the model, or the training cannot go on.
     """
+    unknown = settings.weights.keys() - {one.task.name for one in tasks}
+    if unknown:
+        hint = f"tasks: {', '.join(one.task.name for one in tasks)}"
+        raise SettingsError(f"finetune.weights: no task is named {min(unknown)!r}", hint=hint)
     model, tokenizer, record = load_base(base, settings)
     max_tokens = min(settings.block_size, int(model.config.max_position_embeddings))
     chat = read_chat_frame(base) if settings.chat == "auto" else None
@@ -220,7 +224,9 @@ def draw(store: ExampleStore, settings: FinetuneSettings, shares: Sequence[float
     """
     groups = [store.members(index) for index in range(len(store.groups))]
     sizes = [len(group) for group in groups[: len(groups) - len(shares)]]
-    weights = task_weights(sizes, settings.task_temperature)
+    factors = [settings.weights.get(group.name, 1.0) for group in store.groups]
+    by_size = task_weights(sizes, settings.task_temperature)
+    weights = [factor * weight for factor, weight in zip(factors, by_size, strict=False)]
     of_tasks = 1 - sum(shares)
     num_draws = max(1, round(settings.epochs * sum(sizes) / of_tasks))
     examples = draw_examples(
