@@ -73,7 +73,10 @@ Serve = Callable[..., Client]
 @contextmanager
 def running(backend: Backend, limits: Limits, key: str | None = None) -> Iterator[Client]:
     server = Server(backend, limits, key)
-    config = uvicorn.Config(server.app, port=0, log_level="critical", lifespan="off", ws="none")
+    # A browser keeps its connection: without a limit the loop would wait for it to leave.
+    config = uvicorn.Config(
+        server.app, port=0, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=5
+    )
     loop = uvicorn.Server(config)
     thread = threading.Thread(target=loop.run)
     thread.start()
