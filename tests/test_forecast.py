@@ -134,6 +134,18 @@ def test_the_base_of_another_recipe_has_its_rows(recipe: Path) -> None:
         forecast(load_recipe(second, ["model.base=runs/other/pretrained"]))
 
 
+def test_a_run_that_goes_on_from_another_learns_no_pieces_and_spells_with_the_first_ones(recipe: Path) -> None:
+    text = RECIPE.replace('name = "planned"', 'name = "second"').replace(
+        '[vocabulary.dna]\nsize = 4\nfiles = ["dna/*.fa"]\n', ""
+    )
+    second = recipe.parent / "second.toml"
+    second.write_text(text.replace('base = "scratch"', 'base = "runs/planned/model"\nmade_by = "planned.toml"'))
+    first, found = forecast(load_recipe(recipe)), forecast(load_recipe(second))
+    assert [stage.name for stage in found.stages] == [stage.name for stage in first.stages[1:]]
+    assert found.architecture.rows == first.architecture.rows
+    assert found.sources == first.sources
+
+
 def test_pieces_spell_more_letters_the_more_there_are() -> None:
     for kind in ("dna", "protein", "text"):
         sizes = [300, 400, 512, 5000, 30_000, 200_000]

@@ -81,6 +81,11 @@ class VocabularySettings(Settings):
             raise ValueError("both_strands is for [vocabulary.dna]: a protein has no reverse complement")
         return self
 
+    @property
+    def kinds(self) -> tuple[Literal["dna", "protein"], ...]:
+        """What is learned; nothing where the base knows sequences already."""
+        return tuple(kind for kind in ("dna", "protein") if getattr(self, kind))
+
 
 class ModelSettings(Settings):
     """The base model and how it grows."""
@@ -417,7 +422,7 @@ class Recipe(Settings):
                 'scheme = "shared" appends to a SentencePiece base, and base = "scratch" is byte-level: set model.base '
                 'to the folder of a LLaMA 1 or 2, or take scheme = "typed"'
             )
-        if not (self.vocabulary.dna or self.vocabulary.protein):
+        if self.model.base == "scratch" and not self.vocabulary.kinds:
             raise ValueError("[vocabulary.dna] or [vocabulary.protein] is needed: what is the model to learn?")
         return self
 

@@ -9,7 +9,7 @@ import pytest
 from llama_gene.config import ModelSettings
 from llama_gene.errors import ModelError, TokenizerError
 from llama_gene.model.base import load_model, new_model
-from llama_gene.model.create import extend_base
+from llama_gene.model.create import continue_base, extend_base
 from llama_gene.model.extend import grow, num_rows
 from llama_gene.model.folder import load_folder
 from llama_gene.tokenizer import GeneTokenizer
@@ -155,6 +155,18 @@ def test_stories_loads_in_stock_transformers_and_reads_english_as_before(stories
     assert np.isfinite(logits_of(model, typed_ids)).all()
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
     assert load_folder(stories_genes)[2]["base"] == str(stories)
+
+
+def test_a_base_that_knows_sequences_is_taken_as_it_is(stories_genes: Path, stories: Path, tmp_path: Path) -> None:
+    continue_base(ModelSettings(base=str(stories_genes)), tmp_path / "again")
+    model, genes, record = load_folder(tmp_path / "again")
+    before, tokenizer, _ = load_folder(stories_genes)
+    assert record["base"] == str(stories_genes)
+    assert genes.fingerprint == tokenizer.fingerprint
+    assert all(np.array_equal(old, new) for old, new in zip(rows_of(before), rows_of(model), strict=True))
+    with pytest.raises(ModelError, match=r"this base knows no DNA or protein yet\n  say which pieces"):
+        continue_base(ModelSettings(base=str(stories)), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_second_kind_keeps_the_rows_of_the_first(stories: Path, stories_genes: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from llama_gene.config import ModelSettings, Scheme
-from llama_gene.errors import ModelError
+from llama_gene.errors import ModelError, TokenizerError
 from llama_gene.model.base import check_causal, find_base, load_model, new_model
 from llama_gene.model.extend import grow, num_rows
 from llama_gene.model.folder import save_folder
@@ -40,6 +40,21 @@ def create_from_scratch(
         special = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
         model = new_model(settings.size, num_rows(tokenizer), settings.context, special, seed=seed)
         save_folder(model, typed, output, {"base": f"scratch, {settings.size}"})
+
+
+def continue_base(settings: ModelSettings, output: Path) -> None:
+    """A base that knows sequences already, such as another run's model, as it is.
+
+    Raises:
+        LlamaGeneError: It is no causal language model, or was never extended.
+    """
+    folder = find_base(settings.base)
+    check_causal(folder)
+    try:
+        save_folder(load_model(folder), folder, output, {"base": settings.base})
+    except TokenizerError:
+        hint = "say which pieces it is to learn, in [vocabulary.dna] or [vocabulary.protein]"
+        raise ModelError("this base knows no DNA or protein yet", where=folder, hint=hint) from None
 
 
 def _bounded(texts: Iterable[str]) -> Iterator[str]:

@@ -206,6 +206,8 @@ def find_architecture(recipe: Recipe) -> tuple[Architecture, int]:
 
 def _num_new_rows(vocabulary: VocabularySettings) -> int:
     """Rows that the vocabularies add at most: their pieces, all 26 letters, two tags each, and padding."""
+    if not vocabulary.kinds:
+        return 0
     kinds = [(4, vocabulary.dna), (20, vocabulary.protein)]
     extra = 26 + 2 if vocabulary.scheme == "typed" else 0
     return 1 + sum(pieces.size + (extra - letters if extra else 0) for letters, pieces in kinds if pieces is not None)
@@ -226,7 +228,8 @@ class _Forecaster:
     def forecast(self) -> Forecast:
         recipe = self.recipe
         sources = self._sources()
-        stages = [self._vocabulary(), self._model()]
+        stages = [self._vocabulary()] if recipe.vocabulary.kinds else []
+        stages.append(self._model())
         if recipe.corpus and recipe.pretrain:
             stages += [
                 self._corpus(sources),
@@ -297,8 +300,10 @@ class _Forecaster:
         return InputFile(name, size, letters if letters is not None else _count_letters(path, size))
 
     def _rate(self, kind: Modality) -> float:
-        """Letters a token of the run's vocabularies."""
-        vocabulary = self.recipe.vocabulary
+        """Letters a token of the run's vocabularies, or of those that its base was made with."""
+        vocabulary, made_by = self.recipe.vocabulary, self.recipe.model.made_by
+        if not vocabulary.kinds and made_by is not None:
+            vocabulary = load_recipe(made_by).vocabulary
         pieces = {"dna": vocabulary.dna, "protein": vocabulary.protein}.get(kind)
         if kind == "text" or pieces is None:
             size = self.num_base_rows
@@ -308,13 +313,12 @@ class _Forecaster:
 
     def _vocabulary(self) -> StageForecast:
         seconds = 0.0
-        for kind in ("dna", "protein"):
+        for kind in self.recipe.vocabulary.kinds:
             pieces = getattr(self.recipe.vocabulary, kind)
-            if pieces is not None:
-                available = sum(file.letters for file in self._find(pieces.files))
-                learned = min(pieces.sample, available or pieces.sample) * (2 if pieces.both_strands else 1)
-                # The sample is drawn over all of the files, so that all are read.
-                seconds += (learned + available) / _SPEED["dna"]
+            available = sum(file.letters for file in self._find(pieces.files))
+            learned = min(pieces.sample, available or pieces.sample) * (2 if pieces.both_strands else 1)
+            # The sample is drawn over all of the files, so that all are read.
+            seconds += (learned + available) / _SPEED["dna"]
         return StageForecast("vocabulary", 0, 0, seconds / 3600)
 
     def _model(self) -> StageForecast:

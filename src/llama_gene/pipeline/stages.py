@@ -86,13 +86,15 @@ class _Stages:
             stages.append(Stage("simulate", folder / "data", settings, (), list, self._simulate))
             data = ("simulate",)
         vocabulary = recipe.vocabulary
-        stages.append(
-            Stage("vocabulary", folder / "vocabulary", vocabulary, data, self._vocabulary_files, self._vocabulary)
-        )
+        before = data
+        if vocabulary.kinds:
+            files = self._vocabulary_files
+            stages.append(Stage("vocabulary", folder / "vocabulary", vocabulary, data, files, self._vocabulary))
+            before = ("vocabulary", *data)
         scratch = recipe.model.base == "scratch"
         base_settings = {"model": recipe.model, "seed": recipe.seed, "text": self._text_settings() if scratch else None}
         files = self._text_files if scratch else self._base_files
-        stages.append(Stage("model", folder / "base", base_settings, ("vocabulary", *data), files, self._model))
+        stages.append(Stage("model", folder / "base", base_settings, before, files, self._model))
         last = "model"
         if recipe.corpus and recipe.pretrain:
             settings = {"corpus": recipe.corpus, "seed": recipe.seed}
@@ -100,8 +102,8 @@ class _Stages:
                 Stage("corpus", folder / "corpus", settings, ("model", *data), self._corpus_files, self._corpus)
             )
             settings = {"pretrain": recipe.pretrain, "seed": recipe.seed}
-            before, make = ("model", "corpus"), self._pretrain
-            stages.append(Stage("pretrain", folder / "pretrained", settings, before, list, make, recipe.pretrain))
+            read, make = ("model", "corpus"), self._pretrain
+            stages.append(Stage("pretrain", folder / "pretrained", settings, read, list, make, recipe.pretrain))
             last = "pretrain"
         if recipe.tasks and recipe.finetune:
             settings = {"tasks": recipe.tasks, "finetune": recipe.finetune, "seed": recipe.seed}
@@ -126,29 +128,27 @@ class _Stages:
         simulate(output, seed=self.recipe.seed, num_train=settings.num_train, num_dev=settings.num_dev)
 
     def _vocabulary_files(self) -> list[Path]:
-        return [path for kind in _SEQUENCE_KINDS for path in self._pieces_files(kind)]
+        return [path for kind in self.recipe.vocabulary.kinds for path in self._pieces_files(kind)]
 
     def _pieces_files(self, kind: Kind) -> list[Path]:
-        settings = getattr(self.recipe.vocabulary, kind)
-        return find_files(settings.files, self.recipe.data_root) if settings else []
+        return find_files(getattr(self.recipe.vocabulary, kind).files, self.recipe.data_root)
 
     def _vocabulary(self, _: Path) -> None:
         from llama_gene.vocabulary.learn import learn_vocabulary
 
         output = self.folder / "vocabulary"
         with atomic_folder(output) as draft:
-            for kind in _SEQUENCE_KINDS:
+            for kind in self.recipe.vocabulary.kinds:
                 settings = getattr(self.recipe.vocabulary, kind)
-                if settings:
-                    learn_vocabulary(
-                        self._pieces_files(kind),
-                        kind,
-                        settings.size,
-                        draft / kind,
-                        sample=settings.sample,
-                        seed=self.recipe.seed,
-                        both_strands=settings.both_strands,
-                    )
+                learn_vocabulary(
+                    self._pieces_files(kind),
+                    kind,
+                    settings.size,
+                    draft / kind,
+                    sample=settings.sample,
+                    seed=self.recipe.seed,
+                    both_strands=settings.both_strands,
+                )
 
     def _text_settings(self) -> Any:
         sources = self.recipe.corpus.source if self.recipe.corpus else []
@@ -171,14 +171,16 @@ class _Stages:
         return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
     def _model(self, _: Path) -> None:
-        from llama_gene.model.create import create_from_scratch, extend_base
+        from llama_gene.model.create import continue_base, create_from_scratch, extend_base
         from llama_gene.vocabulary.train import SequenceVocabulary
 
-        folders = [self.folder / "vocabulary" / kind for kind in _SEQUENCE_KINDS]
-        vocabularies = [SequenceVocabulary.load(folder) for folder in folders if folder.exists()]
+        kinds = self.recipe.vocabulary.kinds
+        vocabularies = [SequenceVocabulary.load(self.folder / "vocabulary" / kind) for kind in kinds]
         settings, seed, output = self.recipe.model, self.recipe.seed, self.folder / "base"
         if settings.base == "scratch":
             create_from_scratch(settings, vocabularies, self._texts(), output, seed=seed)
+        elif not vocabularies:
+            continue_base(settings, output)
         else:
             extend_base(settings, vocabularies, output, seed=seed, scheme=self.recipe.vocabulary.scheme)
 
