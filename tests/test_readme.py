@@ -45,7 +45,7 @@ def test_a_command_of_the_readme_parses(
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"(?:recipes|docs|benchmarks)/[\w.-]+\.(?:toml|md|py)", README)))
+    "path", sorted(set(re.findall(r"(?:recipes|docs|benchmarks)/[\w./-]+\.(?:toml|md|py)", README)))
 )
 def test_a_file_that_the_readme_names_exists(path: str) -> None:
     if path == "docs/results.md" and not (ROOT / path).exists():

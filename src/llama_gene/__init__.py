@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llama_gene.inference.model import Model
 
+__all__ = ["__version__", "load"]
+
 __version__ = "0.1.0"
 
 

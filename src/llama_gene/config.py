@@ -106,9 +106,9 @@ class ModelSettings(Settings):
 class SourceSettings(Settings):
     """One source of the pre-training corpus."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    kind: Modality
-    files: list[str] = Field(min_length=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="how messages and summaries call it")
+    kind: Modality = Field(description="what its records are")
+    files: list[str] = Field(min_length=1, description="files or patterns")
     weight: float = Field(
         1.0,
         gt=0,
@@ -132,9 +132,9 @@ class SourceSettings(Settings):
 class ModalityWeights(Settings):
     """The share of the training tokens that each modality gets, relative to the others."""
 
-    dna: float | None = Field(None, gt=0)
-    protein: float | None = Field(None, gt=0)
-    text: float | None = Field(None, gt=0)
+    dna: float | None = Field(None, gt=0, description="of all sources of DNA")
+    protein: float | None = Field(None, gt=0, description="of all sources of protein")
+    text: float | None = Field(None, gt=0, description="of all sources of text")
 
 
 class DecontaminateSettings(Settings):
@@ -190,9 +190,9 @@ class CorpusSettings(Settings):
 class LoraSettings(Settings):
     """Low-rank adaptation of every linear projection but the head."""
 
-    rank: int = Field(8, ge=1)
-    alpha: float = Field(32, gt=0)
-    dropout: float = Field(0.05, ge=0, lt=1)
+    rank: int = Field(8, ge=1, description="width of an adapter")
+    alpha: float = Field(32, gt=0, description="an adapter's output is scaled by alpha / rank")
+    dropout: float = Field(0.05, ge=0, lt=1, description="of what goes into an adapter")
     rslora: bool = Field(False, description="scale by alpha / sqrt(rank), for high ranks")
     dora: bool = Field(False, description="learn the length of each row of a weight apart from its direction")
     load_in_4bit: bool = Field(False, description="QLoRA: keep the frozen weights in 4 bits; needs CUDA, bitsandbytes")
@@ -213,7 +213,7 @@ class TrainingSettings(Settings):
     accumulate: int = Field(
         1, ge=1, description="micro-batches in a step: batch_size * accumulate rows, however many processes share them"
     )
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, description="the highest; it falls as a cosine to the end")
     embedding_learning_rate: float | None = Field(
         None, gt=0, description="of the rows of embedding and head; learning_rate if not given"
     )
@@ -224,7 +224,7 @@ class TrainingSettings(Settings):
     gradient_checkpointing: bool = Field(False, description="compute activations twice: slower, in less memory")
     compile: bool = Field(False, description="compile the layers: minutes at the start, faster steps")
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: int = Field(2, ge=1, description="of the newest, so many stay")
     # How many share the work decides nothing but rounding: these are left out where settings are compared, too.
     processes: int | None = Field(
         None,
@@ -301,8 +301,8 @@ class TasksSettings(Settings):
 
     use: list[str] = Field(min_length=1, description="names of built-in tasks, or paths of task files")
     max_train_rows: int | None = Field(None, ge=1, description="training rows a task at most, drawn by the seed")
-    max_dev_rows: int | None = Field(None, ge=1)
-    bad_letters: Literal["refuse", "drop", "mask"] = "refuse"
+    max_dev_rows: int | None = Field(None, ge=1, description="dev rows a task at most, drawn by the seed")
+    bad_letters: Literal["refuse", "drop", "mask"] = Field("refuse", description="refused rows stand in the report")
     contradictions: Contradictions = Field(
         "drop", description="training rows whose sequences come with another answer, too: they teach nothing"
     )
@@ -311,7 +311,7 @@ class TasksSettings(Settings):
 class InstructionSettings(Settings):
     """Free instructions to mix in, so that a model does not forget how to follow them."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="how messages call it")
     files: list[str] = Field(min_length=1, description="Alpaca or chat files, as JSON or JSONL")
     share: float = Field(gt=0, lt=1, description="of all examples that are seen")
 
@@ -395,8 +395,8 @@ class PlanSettings(Settings):
 class Recipe(Settings):
     """A whole run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    seed: int = Field(17, ge=0)
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="of the run, its folder and its report")
+    seed: int = Field(17, ge=0, description="decides every draw: one seed, one model")
     output: Path | None = Field(None, description="the run's folder; runs/NAME if not given")
     data: DataSettings = DataSettings()
     simulate: SimulateSettings | None = None
@@ -514,14 +514,14 @@ def keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str
     for part in location:
         if isinstance(part, str):
             current = current.model_fields[part].annotation
-        current = _settings_in(current)
+        current = settings_in(current)
     return list(current.model_fields)
 
 
-def _settings_in(annotation: Any) -> Any:
+def settings_in(annotation: Any) -> Any:
     """The Settings class inside ``X | None``, ``list[X]`` or ``tuple[X, ...]``."""
     if get_origin(annotation) in (Union, types.UnionType, list, tuple):
-        return next(_settings_in(part) for part in get_args(annotation) if part is not type(None))
+        return next(settings_in(part) for part in get_args(annotation) if part is not type(None))
     return annotation
 
 
