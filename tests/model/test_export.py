@@ -14,6 +14,8 @@ from llama_gene.errors import ModelError
 from llama_gene.evaluation.card import scores_of
 from llama_gene.evaluation.evaluate import describe_model
 from llama_gene.evaluation.result import Report, TaskResult
+from llama_gene.inference.engine import Engine
+from llama_gene.inference.temperature import keep_temperature
 from llama_gene.metrics import Score
 from llama_gene.model import export as module
 from llama_gene.model.card import Check, licence_of, write_card
@@ -22,8 +24,10 @@ from llama_gene.model.export import Answer, Question, ask_stock, export
 from llama_gene.model.folder import RECORD, load_folder
 from llama_gene.model.lora import add_lora
 from llama_gene.model.merge import merge_folders, save_adapter
-from llama_gene.tokenizer import GeneTokenizer
-from nano import DNA, LORA, PROTEIN, logits_of, some_ids, tree
+from llama_gene.tasks.task import Task
+from llama_gene.tasks.template import answer_text, prompt_parts
+from llama_gene.tokenizer import GeneTokenizer, render
+from nano import CONFORM, DNA, LORA, PAIR, PROTEIN, examples, logits_of, some_ids, tree
 from vocabulary.families import qwen2, qwen3
 
 CONFIG = {
@@ -48,12 +52,12 @@ def grown(build: Callable[[Path], Path], folder: Path, **changes: Any) -> Path:
     return folder / "model"
 
 
-def test_an_export_opens_anywhere_and_says_the_same(nano_folder: Path, tmp_path: Path) -> None:
+def test_an_export_opens_anywhere_and_says_the_same(tuned_folder: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
-    shutil.copytree(nano_folder, model)
-    (model / "tasks").mkdir()
-    (model / "tasks" / "conform.toml").write_text("a task")
+    shutil.copytree(tuned_folder, model)
+    keep_temperature(model, "conform", 2.0, "12 rows")
     before = tree(model)
+    del before["training.html"]  # of no use elsewhere
     (model / "training_args.bin").write_bytes(b"not to be published")
     check = export(model, tmp_path / "exported", scores="| conform | 0.5 |")
     assert check.num_probes == 8
@@ -61,11 +65,43 @@ def test_an_export_opens_anywhere_and_says_the_same(nano_folder: Path, tmp_path:
     after = tree(tmp_path / "exported")
     card = after.pop("README.md").decode()
     assert after == before
+    assert "calibration.json" in after
     assert "| conform | 0.5 |" in card
     assert "`AutoTokenizer` for 8 texts" in card
     # Ours can open it too, and so export it again.
     loaded, genes, _ = load_folder(tmp_path / "exported")
-    assert np.array_equal(logits_of(loaded, some_ids(genes)), logits_of(load_folder(nano_folder)[0], some_ids(genes)))
+    assert np.array_equal(logits_of(loaded, some_ids(genes)), logits_of(load_folder(model)[0], some_ids(genes)))
+    # So the labels are as probable as in our engine.
+    engine = Engine.load(tuned_folder)
+    for task, found in zip((CONFORM, PAIR), stock_probabilities(tmp_path / "exported", CONFORM, PAIR), strict=True):
+        ours = [one.probabilities for one in engine.predict(task, examples(task, 3))]
+        assert found == pytest.approx(np.array(ours), abs=1e-4)
+        assert np.ptp(found[:, 0]) > 1e-3  # rows differ: not any answer would do
+
+
+def stock_probabilities(folder: Path, *tasks: Task) -> list[np.ndarray]:
+    """For each task what stock transformers makes of each label after three prompts, [3, labels], from texts alone."""
+    genes = GeneTokenizer.load(folder)
+    questions = []
+    for task in tasks:
+        prompts = [render(prompt_parts(task, row.sequences)) for row in examples(task, 3)]
+        # Where one label begins another, what ends it is a part of it.
+        end = genes.decode([genes.eos_id]) if task is CONFORM else ""
+        ended = [answer_text(label) + end for label in task.candidates]
+        whole = [prompt + answer for prompt in prompts for answer in ended]
+        questions.append(Question(folder, [*prompts, *whole], prompts=whole))
+    return [_shares(answer) for answer in ask_stock(questions)]
+
+
+def _shares(answer: Answer) -> np.ndarray:
+    prompts, whole = answer.ids[:3], answer.ids[3:]
+    scores = []
+    for place, (ids, logits) in enumerate(zip(whole, answer.logits, strict=True)):
+        logprobs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+        first = len(prompts[3 * place // len(whole)])
+        scores.append(sum(logprobs[at - 1, ids[at]] for at in range(first, len(ids))))
+    weights = np.exp(np.array(scores).reshape(3, -1))
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def test_half_of_the_room_is_the_same_weights_rounded(nano_folder: Path, tmp_path: Path) -> None:
@@ -139,7 +175,7 @@ def ours(folder: Path, **changes: Any) -> Answer:
         "ids": [genes.encode(text) for text in module._PROBES],
         "special_ids": [genes.bos_id, genes.eos_id, genes.pad_id],
         "num_tokens": genes.num_tokens,
-        "logits": logits_of(model, genes.encode(module._MIXED)),
+        "logits": [logits_of(model, genes.encode(module._MIXED))],
     }
     return Answer(**answer | changes)
 
@@ -156,8 +192,8 @@ def ours(folder: Path, **changes: Any) -> Answer:
         ({"chat_ids": [1]}, "a conversation in the chat template has other ids"),
         ({"special_ids": [None, 1, 1]}, r"beginning, end and padding are \[None, 1, 1\]"),
         ({"num_tokens": 5}, r"transformers 9\.9: it has 5 tokens, and not \d+"),
-        ({"logits": np.float32(3)}, r"computes other logits from it \(they differ by"),
-        ({"logits": np.float32("nan")}, r"computes other logits from it \(they differ by nan\)"),
+        ({"logits": [np.float32(3)]}, r"computes other logits from it \(they differ by"),
+        ({"logits": [np.float32("nan")]}, r"computes other logits from it \(they differ by nan\)"),
     ],
 )
 def test_every_disagreement_leaves_nothing(

@@ -1,13 +1,17 @@
 """``/v1/predict`` answers what the engine answers, and refuses the rest with one clear message."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llama_gene.inference.engine import Engine
+from llama_gene.inference.temperature import keep_temperature
 from llama_gene.serve.backend import EngineBackend
 from llama_gene.tasks.task import Example
 from nano import CONFORM, FLAGS, PAIR, STRENGTH, examples
-from serve.conftest import Client
+from serve.conftest import Client, Serve
 
 
 def rows(task: Any, number: int = 5) -> list[Example]:
@@ -32,6 +36,23 @@ def test_answers_are_those_of_the_engine(client: Client, nano_backend: EngineBac
         else:
             assert found["probabilities"] is None
             assert found["value"] == pytest.approx(wanted.value, abs=1e-6)
+
+
+def test_probabilities_are_calibrated_where_a_temperature_is_kept(
+    tuned_folder: Path, tmp_path: Path, serve: Serve, client: Client
+) -> None:
+    shutil.copytree(tuned_folder, tmp_path / "kept")
+    for task in ("conform", "strength"):  # of numbers there are no probabilities to calibrate
+        keep_temperature(tmp_path / "kept", task, 2.0, "12 rows")
+    kept = serve(EngineBackend(Engine.load(tmp_path / "kept"), "kept"))
+    bare, calibrated = (one.predict("conform", "ACGTACGT").json for one in (client, kept))
+    assert (bare["calibrated"], calibrated["calibrated"]) == (False, True)
+    roots = [p**0.5 for p in bare["results"][0]["probabilities"].values()]
+    found = list(calibrated["results"][0]["probabilities"].values())
+    assert found == pytest.approx([root / sum(roots) for root in roots], abs=1e-6)
+    assert calibrated["results"][0]["probability"] == max(found)
+    assert kept.predict("pair", ["ACGT", "MKV"]).json["calibrated"] is False
+    assert kept.predict("strength", "ACGT").json["calibrated"] is False
 
 
 def test_fasta_as_it_is_and_in_json_is_the_same(client: Client) -> None:

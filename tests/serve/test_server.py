@@ -33,7 +33,7 @@ class SlowBackend:
 
     def __init__(self, backend: EngineBackend) -> None:
         self._backend = backend
-        self.name, self.tasks = backend.name, backend.tasks
+        self.name, self.tasks, self.temperatures = backend.name, backend.tasks, backend.temperatures
         self.tokenizer, self.context = backend.tokenizer, backend.context
         self.instructions = backend.instructions
         self.batches: list[list[str]] = []

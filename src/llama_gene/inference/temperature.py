@@ -8,14 +8,22 @@ from llama_gene.files import read_json, write_json
 FILE = "calibration.json"
 
 
-def kept_temperature(folder: Path, task: str) -> float | None:
-    """The temperature that is kept for a task of the model in `folder`; None if there is none.
+def kept_temperatures(folder: Path) -> dict[str, float]:
+    """The temperatures that are kept with the model in `folder`, by task.
 
     Raises:
         FormatError: The file of the temperatures is none of ours.
     """
-    kept = _read(folder)
-    return float(kept[task]["temperature"]) if task in kept else None
+    return {task: float(kept["temperature"]) for task, kept in _read(folder).items()}
+
+
+def kept_temperature(folder: Path, task: str) -> float | None:
+    """The temperature that is kept for a task of the model in `folder`; None if there is none.
+
+    Raises:
+        FormatError: As for `kept_temperatures`.
+    """
+    return kept_temperatures(folder).get(task)
 
 
 def keep_temperature(folder: Path, task: str, temperature: float, fitted_on: str) -> None:

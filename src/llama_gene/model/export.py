@@ -41,6 +41,7 @@ _FILES = (
     "special_tokens_map.json",
     "chat_template.jinja",
     "tokenizer.model",
+    "calibration.json",
 )
 _FOLDERS = ("tasks", "additional_chat_templates")
 _MIXED = "Does <dna>ATGAAAGTTTAA</dna> code for <protein>MKV</protein>?\nAnswer:"
@@ -62,16 +63,16 @@ class Question:
     """What to ask stock transformers about a folder.
 
     Args:
-        folder: A folder with a tokenizer, and a model if there is a prompt.
+        folder: A folder with a tokenizer, and a model if there are prompts.
         texts: Texts to encode, without special tokens around them.
         chat: A conversation for the chat template, as ``{"role": ..., "content": ...}``; none asks nothing.
-        prompt: Ids to compute logits for; none leaves the weights alone.
+        prompts: Texts to compute logits for, encoded by that tokenizer; none leaves the weights alone.
     """
 
     folder: Path
     texts: Sequence[str]
     chat: Sequence[dict[str, str]] = ()
-    prompt: Sequence[int] = ()
+    prompts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Answer:
         special_ids: The ids of beginning, end and padding; None for one that the tokenizer lacks.
         num_tokens: ``len(tokenizer)``.
         chat_ids: The ids of the conversation.
-        logits: float32[num_ids, num_rows] of the prompt, where one was given.
+        logits: float32[num_ids, num_rows] of each prompt.
         error: Why the folder could not be opened; then the rest is empty.
     """
 
@@ -95,7 +96,7 @@ class Answer:
     special_ids: Sequence[int | None] = ()
     num_tokens: int = 0
     chat_ids: Sequence[int] = ()
-    logits: NDArray[np.float32] | None = None
+    logits: Sequence[NDArray[np.float32]] = ()
     error: str = ""
 
 
@@ -106,7 +107,7 @@ def ask_stock(questions: Sequence[Question]) -> list[Answer]:
         ModelError: The process itself failed.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        places = [Path(temporary) / f"{number}.npy" for number in range(len(questions))]
+        places = [Path(temporary) / f"{number}.npz" for number in range(len(questions))]
         answers = Path(temporary) / "answers.json"
         request = {
             "path": [place for place in sys.path if place],
@@ -116,7 +117,7 @@ def ask_stock(questions: Sequence[Question]) -> list[Answer]:
                     "folder": str(question.folder),
                     "texts": list(question.texts),
                     "chat": list(question.chat),
-                    "prompt": list(question.prompt),
+                    "prompts": list(question.prompts),
                     "logits": str(place),
                 }
                 for question, place in zip(questions, places, strict=True)
@@ -135,11 +136,16 @@ def ask_stock(questions: Sequence[Question]) -> list[Answer]:
         return [
             Answer(
                 version=found["version"],
-                logits=np.load(place, allow_pickle=False) if place.is_file() else None,
+                logits=_arrays(place) if place.is_file() else (),
                 **answer,
             )
             for answer, place in zip(found["answers"], places, strict=True)
         ]
+
+
+def _arrays(place: Path) -> list[NDArray[np.float32]]:
+    with np.load(place, allow_pickle=False) as found:
+        return [found[name] for name in found.files]
 
 
 def export(folder: Path, output: Path, *, scores: str = "", half: bool = False) -> Check:
@@ -166,8 +172,7 @@ def export(folder: Path, output: Path, *, scores: str = "", half: bool = False) 
     if half:
         for weight in model.parameters():  # not by the model: what rotary positions turn by stays exact
             weight.data = weight.data.bfloat16().float()
-    prompt = tokenizer.encode(_MIXED)
-    logits = _logits(model, prompt)
+    logits = _logits(model, tokenizer.encode(_MIXED))
     architecture, context = type(model).__name__, getattr(model.config, "max_position_embeddings", None)
     model_type, num_parameters = str(model.config.model_type), model.num_parameters()
     chat, chat_ids = _chat(tokenizer)
@@ -178,10 +183,9 @@ def export(folder: Path, output: Path, *, scores: str = "", half: bool = False) 
         # The checking process loads it once more: not both at a time.
         del model
         gc.collect()
-        (answer,) = ask_stock([Question(draft, _PROBES, chat, prompt)])
+        (answer,) = ask_stock([Question(draft, _PROBES, chat, [_MIXED])])
         _require_same_ids(answer, tokenizer, chat_ids, model_type, folder)
-        assert answer.logits is not None
-        difference = float(np.abs(answer.logits - logits).max())
+        difference = float(np.abs(answer.logits[0] - logits).max())
         if not difference <= TOLERANCE:
             problem = f"transformers {answer.version} computes other logits from it (they differ by {difference:.2g})"
             raise ModelError(problem, where=folder, hint="this is a bug of ours or theirs; please report it")
@@ -207,7 +211,8 @@ def _copy(folder: Path, draft: Path) -> None:
             shutil.copytree(folder / name, draft / name, copy_function=shutil.copyfile)
     record = read_json(folder / RECORD)
     for rows in record.get("tasks", {}).values():
-        rows["path"] = Path(rows["path"]).name  # where the rows lay is nobody's business
+        if "path" in rows:
+            rows["path"] = Path(rows["path"]).name  # where the rows lay is nobody's business
     write_json(draft / RECORD, record)
 
 

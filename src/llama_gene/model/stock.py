@@ -32,15 +32,18 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
     }
     if question["chat"]:
         answer["chat_ids"] = tokenizer.apply_chat_template(question["chat"], tokenize=True, return_dict=False)
-    if question["prompt"]:
+    if question["prompts"]:
         import numpy as np
         import torch
         from transformers import AutoModelForCausalLM
 
         model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", **local).eval()
-        with torch.inference_mode():
-            logits = model(input_ids=torch.tensor([question["prompt"]]), use_cache=False).logits[0]
-        np.save(question["logits"], logits.float().numpy(), allow_pickle=False)
+        found = []
+        for prompt in question["prompts"]:
+            ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
+            with torch.inference_mode():
+                found.append(model(input_ids=ids, use_cache=False).logits[0].float().numpy())
+        np.savez(question["logits"], *found)
     return answer
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
 import llama_gene
+from llama_gene.inference.answers import Answers
 from llama_gene.serve import errors
 from llama_gene.serve.backend import Backend
 from llama_gene.serve.completions import add_completions
@@ -86,6 +87,11 @@ class Server:
             known = ", ".join(self.backend.tasks) or "none: the model was tuned on no task"
             raise RefusalError(404, f"no task {name!r}", hint=f"known: {known}", code="task_not_found")
         return task
+
+    def answers(self, task: Task) -> Answers:
+        """How predictions of a task are told: calibrated where that is known, and labels have probabilities."""
+        known = self.backend.temperatures if task.kind == "classification" else {}
+        return Answers(task, known.get(task.name))
 
     def require_model(self, name: str | None) -> None:
         """Refuse a model that is not this one.
@@ -179,11 +185,13 @@ def _add_predict(api: FastAPI, server: Server) -> None:
         server.worker.submit(job)
         found = await server.answered(request, job.answer)
         server.telemetry.rows.labels(chosen.name).inc(len(found))
+        answers = server.answers(chosen)
         answer = PredictResponse(
             model=server.backend.name,
             task=chosen.name,
             kind=chosen.kind,
-            results=[describe_prediction(chosen, one) for one in found],
+            calibrated=answers.temperature is not None,
+            results=[describe_prediction(chosen, answers.calibrate(one)) for one in found],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 

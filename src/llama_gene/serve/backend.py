@@ -8,6 +8,7 @@ from llama_gene.errors import LlamaGeneError
 from llama_gene.inference.decode import RunningBatch
 from llama_gene.inference.engine import Engine, Prediction
 from llama_gene.inference.stream import is_out_of_memory
+from llama_gene.inference.temperature import kept_temperatures
 from llama_gene.model.card import write_card
 from llama_gene.serve.errors import RefusalError
 from llama_gene.tasks.task import Example, Task
@@ -22,6 +23,7 @@ class Backend(Protocol):
     Attributes:
         name: What clients call the model.
         tasks: The tasks it was tuned on, by name.
+        temperatures: By task, what scores of labels are divided by so that they are calibrated, where that is known.
         tokenizer: Its tokenizer.
         instructions: What a conversation becomes, with the template of training around it.
         context: Most tokens of a prompt and what follows it.
@@ -29,6 +31,7 @@ class Backend(Protocol):
 
     name: str
     tasks: dict[str, Task]
+    temperatures: dict[str, float]
     tokenizer: GeneTokenizer
     instructions: InstructionEncoder
     context: int
@@ -37,7 +40,7 @@ class Backend(Protocol):
         """About how many tokens the prompt of `example` has; never too few."""
 
     def predict(self, task: Task, examples: Sequence[Example], batch_tokens: int) -> list[Prediction]:
-        """Answers in the order of the examples."""
+        """Answers in the order of the examples, as the model gives them, before any calibration."""
 
     def running_batch(self) -> RunningBatch:
         """An empty batch of texts to write."""
@@ -60,6 +63,7 @@ class EngineBackend:
         self.folder: Path = engine.folder
         # All of them now, so that one that does not hold is told before anybody is answered.
         self.tasks = {name: engine.task(name) for name in engine.task_names}
+        self.temperatures = kept_temperatures(engine.folder)
         limit = getattr(engine.model.config, "max_position_embeddings", None)
         self.context = int(limit) if limit else 1 << 20
         prompts = self.record.get("prompts", {})

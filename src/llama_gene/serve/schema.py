@@ -70,6 +70,9 @@ class PredictResponse(BaseModel):
     model: str
     task: str
     kind: TaskKind
+    calibrated: bool = Field(
+        description="Whether probabilities are at the temperature that is kept with the model; else as it gives them."
+    )
     results: list[ResultOut]
 
 

@@ -115,7 +115,8 @@ async function predict() {
     shown = { task, results: answer.results };
     showResults();
     const cut = answer.results.filter((row) => row.cut_tokens).length;
-    say("status", `${answer.results.length} answered${cut ? `, ${cut} of them shortened to fit` : ""}`);
+    const notes = [cut ? `, ${cut} of them shortened to fit` : "", answer.calibrated ? "; probabilities are calibrated" : ""];
+    say("status", `${answer.results.length} answered${notes.join("")}`);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     say("status", error.message, true);
