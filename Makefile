@@ -88,5 +88,48 @@ load-serve: $(READY)  ## 64 clients of a new tiny model, MINUTES=10
 docs: $(READY)  ## the documentation as pages, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
 
+# A release: the source distribution and the wheel made of it in dist/, and a new environment with that wheel alone, which
+# is what users get. The tools have another one, since some of their pins are their own.
+RELEASE := build/release
+TOOLS   := $(RELEASE)/tools/bin
+USERS   := $(RELEASE)/users
+TRACKED  = $(shell git ls-files 2>/dev/null)
+ENGINE  ?= $(or $(shell command -v docker || command -v podman),docker)
+
+.PHONY: release release-check audit sbom containers lint-containers
+
+release: $(USERS)/.ready  ## sdist and wheel in dist/, installed into a new environment (some minutes)
+
+$(TOOLS)/.ready: .ci/release-tools.txt
+	$(PYTHON) -m venv --clear --upgrade-deps $(RELEASE)/tools
+	$(TOOLS)/python -m pip install --quiet --requirement $<
+	touch $@
+
+$(USERS)/.ready: $(TOOLS)/.ready $(TRACKED)
+	rm -rf dist
+	$(TOOLS)/python -m build --outdir dist .
+	$(TOOLS)/twine check --strict dist/*
+	$(PYTHON) -m venv --clear $(USERS)
+	$(USERS)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	touch $@
+
+release-check: $(READY) lint-containers  ## what is in a release, and that it works outside of this tree
+	$(BIN)/python -m pytest -m slow tests/test_release.py
+
+audit: $(TOOLS)/.ready  ## known vulnerabilities of every pin; asks PyPI, and fails where that answers nothing
+	$(TOOLS)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+sbom: $(USERS)/.ready  ## what an installed llama-gene consists of, as CycloneDX JSON
+	$(TOOLS)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
+	  --output-file dist/llama-gene.cdx.json $(USERS)/bin/python
+
+lint-containers: $(TOOLS)/.ready
+	$(TOOLS)/hadolint containers/Dockerfile
+
+containers: $(USERS)/.ready lint-containers  ## llama-gene:cpu and llama-gene:cuda, with docker or podman
+	for target in cpu cuda; do \
+	  $(ENGINE) build --file containers/Dockerfile --target $$target --tag llama-gene:$$target . || exit 1; \
+	done
+
 clean:
 	rm -rf $(VENV) build dist runs

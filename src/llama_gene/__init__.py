@@ -26,12 +26,20 @@ package loads nothing heavy.
 
 from typing import TYPE_CHECKING, Any
 
+__all__ = ["__version__", "load"]
+
 if TYPE_CHECKING:
     from llama_gene.inference.model import Model
 
-__all__ = ["__version__", "load"]
+    __version__: str
+else:
 
-__version__ = "0.1.0"
+    def __getattr__(name: str) -> str:  # reading what is installed takes longer than all else that is imported here
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version("llama-gene")
 
 
 def load(folder: Any = None) -> "Model":
