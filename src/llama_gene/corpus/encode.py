@@ -8,6 +8,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llama_gene.config import Modality
 from llama_gene.corpus.plan import CorpusTask, Plan
 from llama_gene.corpus.shards import PART_FILES, PartWriter
@@ -129,13 +132,14 @@ def _clean(plan: Plan, kind: Modality, batch: list[Document]) -> list[Document]:
     return [document for document, hit in zip(batch, hits, strict=True) if not hit]
 
 
-def _encode_documents(tokenizer: GeneTokenizer, kind: Modality, batch: Sequence[Document]) -> list[list[int]]:
+def _encode_documents(tokenizer: GeneTokenizer, kind: Modality, batch: Sequence[Document]) -> list[NDArray[np.int32]]:
     """The ids of each document, with its tags and a closing end of sequence."""
     if kind == "text":
-        return [[*tokenizer.encode(document.content), tokenizer.eos_id] for document in batch]
-    opening, closing = tokenizer.opening(kind), [*tokenizer.closing(kind), tokenizer.eos_id]
-    spans = tokenizer.encode_spans(kind, [document.content for document in batch])
-    return [[*opening, *ids, *closing] for ids in spans]
+        return [np.array([*tokenizer.encode(document.content), tokenizer.eos_id], np.int32) for document in batch]
+    opening = np.array(tokenizer.opening(kind), np.int32)
+    closing = np.array([*tokenizer.closing(kind), tokenizer.eos_id], np.int32)
+    spans = tokenizer.encode_bulk(kind, [document.content for document in batch])
+    return [np.concatenate((opening, ids, closing)) for ids in spans]
 
 
 def _hash(kind: str, content: str) -> bytes:

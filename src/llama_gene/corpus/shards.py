@@ -13,7 +13,7 @@ import mmap
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,12 +37,13 @@ class ShardWriter:
         self.num_tokens = 0
         self.num_documents = 0
 
-    def extend(self, documents: Sequence[Sequence[int]]) -> None:
-        """Append documents."""
+    def extend(self, documents: Sequence[NDArray[np.int32]]) -> None:
+        """Append the ids of documents."""
         ends = np.cumsum([len(ids) for ids in documents], dtype=np.int64) + self.num_tokens
         num_new = int(ends[-1]) - self.num_tokens if len(ends) else 0
         # Not ndarray.tofile: its error on a full disk does not say that the disk is full.
-        self._ids.write(np.fromiter(chain.from_iterable(documents), dtype="<u4", count=num_new).tobytes())
+        if num_new:
+            self._ids.write(np.concatenate(documents).astype("<u4").tobytes())
         self._ends.write(ends.astype("<u8").tobytes())
         self.num_tokens += num_new
         self.num_documents += len(documents)

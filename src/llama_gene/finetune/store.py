@@ -90,15 +90,13 @@ class ExampleStore:
         )
         num_shortened = 0
         for chunk in _chunks(examples):
-            ids = array("I")
+            parts: list[NDArray[np.int32]] = []
             for example, spelled in zip(chunk, encoder.spell(chunk, both_strands=both_strands), strict=True):
-                for strand in spelled.strands:
-                    for span in strand:
-                        self._add(ids, span)
-                self._add(ids, spelled.answer)
+                parts += [span for strand in spelled.strands for span in strand]
+                parts.append(np.array(spelled.answer, np.int32))
                 self._labels.append(labels.get(example.answer or "", -1))
                 num_shortened += spelled.num_cut > 0
-            ids.tofile(self._stream)
+            self._write(parts)
         return num_shortened
 
     def add_instructions(self, name: str, encoder: InstructionEncoder, instructions: Iterable[Instruction]) -> int:
@@ -106,16 +104,15 @@ class ExampleStore:
         self._begin(name, 1, 1, [[[], []]], asks_about_sequences=False)
         num_too_long = 0
         for chunk in _chunks(instructions):
-            ids = array("I")
+            parts: list[NDArray[np.int32]] = []
             for instruction in chunk:
                 encoded = encoder.encode(instruction)
                 if encoded is None:
                     num_too_long += 1
                     continue
-                self._add(ids, encoded.prompt)
-                self._add(ids, encoded.answer)
+                parts += [np.array(encoded.prompt, np.int32), np.array(encoded.answer, np.int32)]
                 self._labels.append(-1)
-            ids.tofile(self._stream)
+            self._write(parts)
         return num_too_long
 
     def _begin(
@@ -131,9 +128,11 @@ class ExampleStore:
         place = (len(self), len(self._ends) - 1)
         self.groups.append(Group(name, *place, num_sequences, num_strands, made, asks_about_sequences))
 
-    def _add(self, ids: "array[int]", part: Sequence[int]) -> None:
-        ids.extend(part)
-        self._ends.append(self._ends[-1] + len(part))
+    def _write(self, parts: Sequence[NDArray[np.int32]]) -> None:
+        """Append parts of examples, in their order."""
+        if parts:
+            self._stream.write(np.concatenate(parts).astype(np.uint32).tobytes())
+            self._ends.extend((np.cumsum([len(part) for part in parts]) + self._ends[-1]).tolist())
 
     def close(self) -> None:
         """End the writing; only then examples can be read."""

@@ -54,5 +54,5 @@ def locate_letters(
         seen_from = int(sizes_of[whole[:before]].sum())
         sizes = tuple(sizes_of[span].tolist())
         found.append(SeenSequence(given.role, given.kind, sequence, seen_from, places, sizes))
-        prompt += [*span, *text]
+        prompt += [*span.tolist(), *text]
     return prompt, found

@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llama_gene.errors import TaskError
 from llama_gene.files import hash_value
 from llama_gene.sequences.alphabet import reverse_complement
@@ -117,13 +120,13 @@ class Spelled:
     """What differs from example to example: the rest of a prompt is the task's.
 
     Attributes:
-        strands: The ids of each sequence between its tags, cut to fit; as given and, if asked for, with all DNA
-            reverse complemented.
+        strands: The ids of each sequence between its tags, int32[tokens], cut to fit; as given and, if asked for,
+            with all DNA reverse complemented.
         answer: As in `Encoded`.
         num_cut: As in `Encoded`, of the sequences as given.
     """
 
-    strands: list[list[list[int]]]
+    strands: list[list[NDArray[np.int32]]]
     answer: list[int]
     num_cut: int
 
@@ -232,7 +235,7 @@ class PromptEncoder:
         for spelled in self.spell(examples):
             prompt = list(first)
             for span, text in zip(spelled.strands[0], others, strict=True):
-                prompt += span
+                prompt += span.tolist()
                 prompt += text
             found.append(Encoded(prompt, spelled.answer, spelled.num_cut))
         return found
@@ -245,17 +248,17 @@ class PromptEncoder:
             for row, example in enumerate(examples)
         ]
 
-    def _spans(self, examples: Sequence[Example], *, flip: bool) -> list[list[list[int]]]:
+    def _spans(self, examples: Sequence[Example], *, flip: bool) -> list[list[NDArray[np.int32]]]:
         """The ids of all first sequences, of all second ones, ..."""
         columns = []
         for place, given in enumerate(self.task.inputs):
             letters = [example.sequences[place] for example in examples]
             if flip and given.kind == "dna":
                 letters = [reverse_complement(sequence) for sequence in letters]
-            columns.append(self._tokenizer.encode_spans(given.kind, letters))
+            columns.append(self._tokenizer.encode_bulk(given.kind, letters))
         return columns
 
-    def _spell(self, example: Example, strands: list[list[list[int]]]) -> Spelled:
+    def _spell(self, example: Example, strands: list[list[NDArray[np.int32]]]) -> Spelled:
         answer = [] if example.answer is None else self.answer_ids(example.answer)
         room = self._max_tokens - self._fixed - max(self.reserve, len(answer))
         wanted = [len(span) for span in strands[0]]
@@ -267,7 +270,7 @@ class PromptEncoder:
         kept = [self._fit(spans, room) for spans in strands]
         return Spelled(kept, answer, sum(wanted) - sum(map(len, kept[0])))
 
-    def _fit(self, spans: list[list[int]], room: int) -> list[list[int]]:
+    def _fit(self, spans: list[NDArray[np.int32]], room: int) -> list[NDArray[np.int32]]:
         lengths = [len(span) for span in spans]
         if sum(lengths) <= room:
             return spans

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from llama_gene.config import Modality, Scheme
@@ -102,8 +103,12 @@ class GeneTokenizer(ABC):
     def encode(self, text: str) -> list[int]:
         """Encode text. For many sequences, `encode_spans` and `encode_parts` are faster."""
 
-    @abstractmethod
     def encode_spans(self, kind: Kind, sequences: Sequence[str]) -> list[list[int]]:
+        """The ids of `encode_bulk` as lists."""
+        return [ids.tolist() for ids in self.encode_bulk(kind, sequences)]
+
+    @abstractmethod
+    def encode_bulk(self, kind: Kind, sequences: Sequence[str]) -> list[NDArray[np.int32]]:
         """Encode sequences in bulk, on all cores.
 
         Args:
@@ -111,7 +116,7 @@ class GeneTokenizer(ABC):
             sequences: Sequences of any length. Case and white space do not matter, U is T in DNA.
 
         Returns:
-            For each sequence the ids between its `opening` and its `closing`.
+            For each sequence the ids between its `opening` and its `closing`: int32[num_tokens].
 
         Raises:
             SequenceError: For anything but letters and white space.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from llama_gene.config import Modality, Scheme
@@ -63,11 +64,12 @@ class SharedTokenizer(GeneTokenizer):
         ids: list[int] = self._full.encode(text, add_special_tokens=False).ids
         return ids
 
-    def encode_spans(self, kind: Kind, sequences: Sequence[str]) -> list[list[int]]:
+    def encode_bulk(self, kind: Kind, sequences: Sequence[str]) -> list[NDArray[np.int32]]:
         """The ids of each sequence, cut by the whole table."""
         self._require_kind(kind)
         letters = [require_letters(kind, sequence) for sequence in sequences]
-        return [encoding.ids for encoding in self._following.encode_batch_fast(letters, add_special_tokens=False)]
+        found = self._following.encode_batch_fast(letters, add_special_tokens=False)
+        return [np.array(encoding.ids, np.int32) for encoding in found]
 
     def encode_parts(self, parts: Sequence[str | Span]) -> list[int]:
         """Encode text and sequences in turn, each by itself."""

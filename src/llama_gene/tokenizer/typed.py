@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from llama_gene.config import Modality, Scheme
@@ -76,10 +77,10 @@ class TypedTokenizer(GeneTokenizer):
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def encode_spans(self, kind: Kind, sequences: Sequence[str]) -> list[list[int]]:
+    def encode_bulk(self, kind: Kind, sequences: Sequence[str]) -> list[NDArray[np.int32]]:
         """The ids between the tags, by the BPE of the kind alone."""
         self._require_kind(kind)
-        return [ids.tolist() for ids in self._bulk[kind].encode_batch(sequences)]
+        return self._bulk[kind].encode_batch(sequences)
 
     def encode_parts(self, parts: Sequence[str | Span]) -> list[int]:
         """Encode text and spans in turn: always the ids of ``encode(render(parts))``, with the texts cached.
