@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import tiny
-from nano import nano_folder, nano_tokenizer, stories, stories_genes, tuned_folder, untied_folder
+from nano import nano_folder, nano_tokenizer, plain_folder, stories, stories_genes, tuned_folder, untied_folder
 
-__all__ = ["nano_folder", "nano_tokenizer", "stories", "stories_genes", "tuned_folder", "untied_folder"]
+__all__ = ["nano_folder", "nano_tokenizer", "plain_folder", "stories", "stories_genes", "tuned_folder", "untied_folder"]
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,12 @@ import pytest
 
 from llama_gene.config import FinetuneSettings, LoraSettings, ModelSettings, PretrainSettings
 from llama_gene.finetune import TaskRows, finetune
-from llama_gene.model.base import SIZES, Shape
+from llama_gene.model.base import SIZES, Shape, new_model
 from llama_gene.model.create import create_from_scratch, extend_base
 from llama_gene.tasks.task import Example, Input, Task
 from llama_gene.tasks.template import prompt_texts
 from llama_gene.tokenizer import GeneTokenizer
+from llama_gene.vocabulary.text import train_text_tokenizer
 from llama_gene.vocabulary.train import SequenceVocabulary
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test reaches the network
@@ -210,6 +211,15 @@ def tuned_folder(nano_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     tasks = [TaskRows(task, examples(task, 8), {}) for task in TASKS]
     finetune(nano_folder, tasks, finetune_settings(), folder / "model", folder / "checkpoints", seed=5)
     return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never saw our tasks: English bytes, a nano LLaMA, no typed spans."""
+    folder = tmp_path_factory.mktemp("plain") / "model"
+    train_text_tokenizer([*ENGLISH, *(f"{task.question} {task.label_names}" for task in TASKS[:1])], 300, folder)
+    new_model("nano", 300, 512, {"eos_token_id": 0, "pad_token_id": 1}, seed=4).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ class StandIn:
         seconds: How long an answer takes.
         asked: The requests so far: path, body, and the key that came with it.
         most_at_once: The most requests that were under way together.
+        num_streamed: Events sent.
+        num_left: Streams that the client left before their end.
     """
 
     model: StockModel
@@ -40,6 +42,8 @@ class StandIn:
     seconds: float = 0.0
     asked: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
     most_at_once: int = 0
+    num_streamed: int = 0
+    num_left: int = 0
     _at_once: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,17 +54,41 @@ class StandIn:
         if path == "/v1/models":
             return 200, {"data": [{"id": "nano"}]}
         is_chat = path == "/v1/chat/completions"
-        prompt = body["messages"][0]["content"] if is_chat else body["prompt"]
-        ids = self.model.tokenizer.encode(prompt)
-        if len(ids) > self.context:
+        prompts = body["messages"][0]["content"] if is_chat else body["prompt"]
+        # One prompt or several, each a text or ids.
+        several = isinstance(prompts, list) and isinstance(prompts[0], list | str)
+        told = [self._ids(prompt) for prompt in (prompts if several else [prompts])]
+        if max(map(len, told)) > self.context:
             return 400, {"error": {"message": f"the context is {self.context} tokens"}}
+        if max(map(max, told)) >= self.model.model.config.vocab_size:
+            return 400, {"error": {"message": "no such token"}}
         if (body.get("echo") and not self.echoes) or int(
             body.get("top_logprobs", body.get("logprobs") or 0)
         ) > self.most_top:
             return 400, {"error": {"message": "no such logprobs"}}
-        return 200, {"choices": [self._in_chat(ids, body) if is_chat else self._as_text(prompt, ids, body)]}
+        choice = self._in_chat if is_chat else self._as_text
+        return 200, {"choices": [{"index": place, **choice(ids, body)} for place, ids in enumerate(told)]}
 
-    def _as_text(self, prompt: str, ids: list[int], body: dict[str, Any]) -> dict[str, Any]:
+    def events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The events of a streamed text, one for each token."""
+        ids, tokenizer = self._ids(body["prompt"]), self.model.tokenizer
+        for place in range(body["max_tokens"]):
+            logprobs = _log_softmax(logits_of(self.model.model, ids)[-1])
+            token = int(logprobs.argmax())
+            ended = token == tokenizer.eos_id or token in body.get("stop_token_ids", [])
+            ids.append(token)
+            text = "" if ended else tokenizer.decode([token])
+            finish = "stop" if ended else "length" if place + 1 == body["max_tokens"] else None
+            told = {"tokens": [text], "token_logprobs": [float(logprobs[token])]}
+            yield {"choices": [{"index": 0, "text": text, "logprobs": told, "finish_reason": finish}]}
+            if ended:
+                return
+            time.sleep(self.seconds)
+
+    def _ids(self, prompt: str | list[int]) -> list[int]:
+        return self.model.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+
+    def _as_text(self, ids: list[int], body: dict[str, Any]) -> dict[str, Any]:
         logprobs = _log_softmax(logits_of(self.model.model, ids))
         if not body.get("logprobs"):
             return {"text": self._written(ids, body["max_tokens"])}
@@ -71,7 +99,7 @@ class StandIn:
             told["tokens"] = [*(self.model.tokenizer.decode([token]) for token in ids), written]
             follow = logprobs[range(len(ids) - 1), ids[1:]].tolist()
             told["token_logprobs"] = [None, *follow, top[written]]
-        return {"text": (prompt if body.get("echo") else "") + written, "logprobs": told}
+        return {"text": written, "logprobs": told}
 
     def _in_chat(self, ids: list[int], body: dict[str, Any]) -> dict[str, Any]:
         choice: dict[str, Any] = {"message": {"role": "assistant", "content": self._written(ids, body["max_tokens"])}}
@@ -134,6 +162,9 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
 
         def _reply(self, body: dict[str, Any]) -> None:
             server.asked.append((self.path, body, self.headers.get("Authorization")))
+            if body.get("stream") and not server.failures:
+                self._stream(body)
+                return
             with server.counted():
                 status, answer = server.answer(self.path, body)
             content = json.dumps(answer).encode()
@@ -144,6 +175,18 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
             with suppress(ConnectionError):  # the client has left; that is one of the tests
                 self.end_headers()
                 self.wfile.write(content)
+
+        def _stream(self, body: dict[str, Any]) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            try:
+                for event in server.events(body):
+                    self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+                    server.num_streamed += 1
+                self.wfile.write(b"data: [DONE]\n\n")
+            except ConnectionError:  # the client has left
+                server.num_left += 1
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""

@@ -160,7 +160,7 @@ def prompts_seen(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 def test_prompts_are_those_of_training_and_evaluation(
     client: Client, nano_backend: EngineBackend, prompts_seen: list[list[int]]
 ) -> None:
-    made = nano_backend.record["prompts"]
+    made = nano_backend._engine.record["prompts"]
     for task in (CONFORM, PAIR):
         (row,) = examples(task, 1)
         (trained,) = PromptEncoder(task, nano_backend.tokenizer, made["max_tokens"], made["shorten"]).encode([row])

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import tiny
-from llama_gene.inference.decode import RunningBatch
 from llama_gene.inference.engine import Prediction
 from llama_gene.serve.backend import EngineBackend
+from llama_gene.serve.writing import Writing
 from llama_gene.tasks.task import Example, Task
 from nano import CONFORM, STRENGTH, dna, examples
 from serve.conftest import Client, Reply, Serve
@@ -50,8 +50,8 @@ class SlowBackend:
             raise ValueError("as told")
         return self._backend.predict(task, examples, batch_tokens)
 
-    def running_batch(self) -> RunningBatch:
-        return self._backend.running_batch()
+    def writer(self, most: int, batch_tokens: int) -> Writing:
+        return self._backend.writer(most, batch_tokens)
 
     def card(self) -> str:
         return self._backend.card()

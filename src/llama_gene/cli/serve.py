@@ -16,6 +16,11 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is all of them.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
     name: Annotated[str | None, typer.Option(help="What clients call the model; its folder if not given.")] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="The address of a server that has the same folder open, as vllm serve: it computes, not we."),
+    ] = None,
+    served: Annotated[str | None, typer.Option(help="The model's name there, if that server has several.")] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(help="A file with an API key that clients must send. Also: the variable LLAMA_GENE_API_KEY."),
@@ -42,23 +47,31 @@ def serve(
         rate=rate,
     )
     key = _read_key(key_file)
-    backend = _load(model, name)
+    loaded = _load(model, name, backend, served)
 
     def ready(address: str) -> None:
-        typer.echo(f"{backend.name}: {address} - open it in a browser; Ctrl-C stops", err=True)
+        typer.echo(f"{loaded.name}: {address} - open it in a browser; Ctrl-C stops", err=True)
 
-    run(backend, limits, host=host, port=port, key=key, on_ready=ready)
+    run(loaded, limits, host=host, port=port, key=key, on_ready=ready)
 
 
-def _load(model: Path | None, name: str | None) -> "Backend":
-    from llama_gene.inference.engine import Engine
+def _load(model: Path | None, name: str | None, address: str | None, served: str | None) -> "Backend":
+    from llama_gene.errors import SettingsError
     from llama_gene.model.default import default_model
-    from llama_gene.serve.backend import EngineBackend
 
     folder = (model or default_model()).resolve()
     # The model of a run is in a folder `model`: that would be no name.
-    default = folder.parent.name if folder.name == "model" else folder.name
-    return EngineBackend(Engine.load(folder), name or default)
+    name = name or (folder.parent.name if folder.name == "model" else folder.name)
+    if address is not None:
+        from llama_gene.serve.remote import RemoteBackend
+
+        return RemoteBackend.connect(folder, name, address, served)
+    if served is not None:
+        raise SettingsError(f"--served {served!r} names a model of a server", hint="give its address: --backend URL")
+    from llama_gene.inference.engine import Engine
+    from llama_gene.serve.backend import EngineBackend
+
+    return EngineBackend(Engine.load(folder), name)
 
 
 def _read_key(file: Path | None) -> str | None:

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
@@ -90,16 +91,45 @@ class Client:
         hint = f"{self.num_attempts} attempts were made: is the server running, and is this its address?"
         raise ModelError(f"the server does not answer ({problem})", where=self.address, hint=hint)
 
-    def _once(self, path: str, question: dict[str, Any] | None) -> dict[str, Any]:
+    def stream(self, path: str, question: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The events of a streamed answer to a POST of `question`, as they come; one attempt is made.
+
+        Raises:
+            Refused: The server does not take this request.
+            ModelError: It cannot be reached, breaks off, or sends what is no JSON object.
+        """
+        try:
+            with self._open(path, {**question, "stream": True}) as reply:
+                for line in reply:
+                    if line.startswith(b"data:") and line[5:].strip() != b"[DONE]":
+                        yield self._parsed(line[5:], path)
+        except HTTPError as error:
+            text = error.read(_SHOWN).decode(errors="replace")
+            problem = f"it answers {error.code} {error.reason}: {' '.join(text.split())}".rstrip(": ")
+            if error.code in {401, 403} or error.code in _PASSING:
+                raise ModelError(problem, where=self.address) from None
+            raise Refused(problem) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = error.reason if isinstance(error, URLError) else error
+            problem = f"the server breaks off, or does not answer ({str(reason) or type(reason).__name__})"
+            raise ModelError(problem, where=self.address, hint="is it running?") from None
+
+    def _open(self, path: str, question: dict[str, Any] | None) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "llama-gene"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         content = None if question is None else json.dumps(question).encode()
         request = Request(self.address.rstrip("/") + path, data=content, headers=headers)
-        with _opener().open(request, timeout=self.timeout_s) as reply:
+        return _opener().open(request, timeout=self.timeout_s)
+
+    def _once(self, path: str, question: dict[str, Any] | None) -> dict[str, Any]:
+        with self._open(path, question) as reply:
             text = reply.read(_MAX_BYTES + 1)
         if len(text) > _MAX_BYTES:
             raise ModelError(f"the server answers more than {_MAX_BYTES:,} bytes", where=self.address)
+        return self._parsed(text, path)
+
+    def _parsed(self, text: bytes, path: str) -> dict[str, Any]:
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError):

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from llama_gene.errors import ModelError, SettingsError
 from llama_gene.inference.client import Client, Refused
@@ -52,7 +52,7 @@ class Server:
         self.client, self.model, self._chat = client, model, chat
 
     @classmethod
-    def find(cls, client: Client, model: str | None, *, chat: bool) -> "Server":
+    def find(cls, client: Client, model: str | None, *, chat: bool = False) -> Self:
         """A model by its name, or the only one there.
 
         Raises:

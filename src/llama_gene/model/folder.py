@@ -71,6 +71,18 @@ def load_folder(
     Raises:
         ModelError: It is no model folder of ours, or its tokenizer was changed since.
     """
+    record, tokenizer = read_record(folder)
+    model = load(folder)
+    _check_rows(model, tokenizer, folder)
+    return model, tokenizer, record
+
+
+def read_record(folder: Path) -> tuple[dict[str, Any], GeneTokenizer]:
+    """The record and the tokenizer of what `save_folder` saved, without its weights.
+
+    Raises:
+        ModelError: As for `load_folder`.
+    """
     if not folder.is_dir():
         raise ModelError("no such model folder", where=folder, hint="make one with: llama-gene run RECIPE.toml")
     if not (folder / RECORD).exists():
@@ -81,9 +93,7 @@ def load_folder(
     if record.get("tokenizer") != tokenizer.fingerprint:
         hint = "restore its tokenizer.json, or make the model again"
         raise ModelError("the tokenizer is not the one that this model was made with", where=folder, hint=hint)
-    model = load(folder)
-    _check_rows(model, tokenizer, folder)
-    return model, tokenizer, record
+    return record, tokenizer
 
 
 def _check_rows(model: "PreTrainedModel", tokenizer: GeneTokenizer, where: Path) -> None:

@@ -1,16 +1,17 @@
-"""What answers requests: one interface, and the model in this process behind it."""
+"""What answers requests: one interface, and behind it the model in this process; `serve.remote` has the other one."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from llama_gene.errors import LlamaGeneError
 from llama_gene.inference.decode import RunningBatch
 from llama_gene.inference.engine import Engine, Prediction
 from llama_gene.inference.stream import is_out_of_memory
 from llama_gene.inference.temperature import kept_temperatures
+from llama_gene.inference.tuned import TunedFolder
 from llama_gene.model.card import write_card
 from llama_gene.serve.errors import RefusalError
+from llama_gene.serve.writing import Writer, Writing
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import InstructionEncoder
 from llama_gene.tokenizer import GeneTokenizer
@@ -42,14 +43,50 @@ class Backend(Protocol):
     def predict(self, task: Task, examples: Sequence[Example], batch_tokens: int) -> list[Prediction]:
         """Answers in the order of the examples, as the model gives them, before any calibration."""
 
-    def running_batch(self) -> RunningBatch:
-        """An empty batch of texts to write."""
+    def writer(self, most: int, batch_tokens: int) -> Writer:
+        """What writes texts.
+
+        Args:
+            most: Most texts at the same time.
+            batch_tokens: Most tokens of all of them together, where they are computed here.
+        """
 
     def card(self) -> str:
         """The model card as Markdown; may be called by any thread."""
 
 
-class EngineBackend:
+class TunedBackend:
+    """What every model has that was tuned by us, wherever its weights are.
+
+    Args:
+        model: Its tasks and tokenizer.
+        name: What clients call it.
+        context: Most tokens of a prompt and what follows it.
+    """
+
+    def __init__(self, model: TunedFolder, name: str, context: int) -> None:
+        self.name, self.tokenizer, self.context, self.folder = name, model.tokenizer, context, model.folder
+        # All of them now, so that one that does not hold is told before anybody is answered.
+        self.tasks = {name: model.task(name) for name in model.task_names}
+        self.temperatures = kept_temperatures(model.folder)
+        prompts = model.record.get("prompts", {})
+        self._longest = int(prompts.get("max_tokens", context))
+        chat = read_chat_frame(model.folder) if prompts.get("chat") else None
+        self.instructions = InstructionEncoder(self.tokenizer, context, chat=chat)
+
+    def num_tokens(self, task: Task, example: Example) -> int:
+        """At most a token for each letter, and no more than a prompt may have."""
+        return min(self._longest, len(task.question) + sum(map(len, example.sequences)) + 16)
+
+    def card(self) -> str:
+        """The card that an export wrote."""
+        written = self.folder / "README.md"
+        if not written.is_file():
+            return "No model card: `llama-gene model export` writes one."
+        return written.read_text(encoding="utf-8", errors="replace")
+
+
+class EngineBackend(TunedBackend):
     """A model in this process; see `Backend`.
 
     Args:
@@ -58,22 +95,9 @@ class EngineBackend:
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
-        self.name, self.tokenizer, self._engine = name, engine.tokenizer, engine
-        self.record: dict[str, Any] = engine.record
-        self.folder: Path = engine.folder
-        # All of them now, so that one that does not hold is told before anybody is answered.
-        self.tasks = {name: engine.task(name) for name in engine.task_names}
-        self.temperatures = kept_temperatures(engine.folder)
         limit = getattr(engine.model.config, "max_position_embeddings", None)
-        self.context = int(limit) if limit else 1 << 20
-        prompts = self.record.get("prompts", {})
-        self._longest = int(prompts.get("max_tokens", self.context))
-        chat = read_chat_frame(self.folder) if prompts.get("chat") else None
-        self.instructions = InstructionEncoder(self.tokenizer, self.context, chat=chat)
-
-    def num_tokens(self, task: Task, example: Example) -> int:
-        """At most a token for each letter, and no more than a prompt may have."""
-        return min(self._longest, len(task.question) + sum(map(len, example.sequences)) + 16)
+        super().__init__(engine, name, int(limit) if limit else 1 << 20)
+        self._engine = engine
 
     def predict(self, task: Task, examples: Sequence[Example], batch_tokens: int) -> list[Prediction]:
         """Answers in the order of the examples.
@@ -95,21 +119,24 @@ class EngineBackend:
             first, rest = examples[:half], examples[half:]
             return [*self.predict(task, first, batch_tokens // 2), *self.predict(task, rest, batch_tokens // 2)]
 
+    def writer(self, most: int, batch_tokens: int) -> Writing:
+        """What writes texts, all in one batch that they join and leave."""
+        return Writing(self.running_batch, self.tokenizer.decode, most, batch_tokens)
+
     def running_batch(self) -> RunningBatch:
         """An empty batch of texts to write."""
         return RunningBatch(self._engine.model, self.tokenizer.num_tokens)
 
     def card(self) -> str:
         """The card that an export wrote, or one made now, with the scores of the model's run."""
-        written = self.folder / "README.md"
-        if written.is_file():
-            return written.read_text(encoding="utf-8", errors="replace")
+        if (self.folder / "README.md").is_file():
+            return super().card()
         from llama_gene.evaluation.card import scores_of
 
         model = self._engine.model
         return write_card(
             self.name,
-            self.record,
+            self._engine.record,
             type(model).__name__,
             model.num_parameters(),
             self.context,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -152,11 +152,11 @@ class _Answering:
         finally:
             for job in self._jobs:
                 job.cancelled = True
-            self._server.telemetry.new_tokens.inc(sum(len(job.ids) for job in self._jobs))
+            self._server.telemetry.new_tokens.inc(sum(job.num_new for job in self._jobs))
 
     async def _whole(self) -> dict[str, Any]:
         texts, finishes = [""] * len(self._jobs), [""] * len(self._jobs)
-        logprobs: list[list[tuple[int, float]]] = [[] for _ in self._jobs]
+        logprobs: list[list[tuple[str, float]]] = [[] for _ in self._jobs]
         tokens = 0
         async for index, piece in self._come():
             texts[index] += piece.text
@@ -170,17 +170,16 @@ class _Answering:
         ]
         return {**answer, "usage": usage(sum(map(len, self._prompts)), tokens)}
 
-    def _choice(self, index: int, text: str, logprobs: list[tuple[int, float]], finish: str) -> dict[str, Any]:
+    def _choice(self, index: int, text: str, logprobs: list[tuple[str, float]], finish: str) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": index, "finish_reason": finish, "logprobs": None}
         if self._is_chat:
             return {**choice, "message": {"role": "assistant", "content": text.strip()}}
         return {**choice, "text": text, "logprobs": self._logprobs(logprobs)}
 
-    def _logprobs(self, found: list[tuple[int, float]] | tuple[tuple[int, float], ...]) -> dict[str, Any] | None:
+    def _logprobs(self, found: Sequence[tuple[str, float]]) -> dict[str, Any] | None:
         if not isinstance(self._asked, CompletionRequest) or self._asked.logprobs is None:
             return None
-        decode = self._server.backend.tokenizer.decode
-        tokens = [decode([token]) for token, _ in found]
+        tokens = [token for token, _ in found]
         return {
             "tokens": tokens,
             "token_logprobs": [logprob for _, logprob in found],

@@ -7,7 +7,9 @@ from llama_gene.serve.backend import Backend
 from llama_gene.serve.errors import RefusalError
 from llama_gene.serve.predicting import Predicting, PredictJob
 from llama_gene.serve.settings import Limits
-from llama_gene.serve.writing import WriteJob, Writing
+from llama_gene.serve.writing import WriteJob
+
+_POLL_SECONDS = 0.05
 
 
 class Worker:
@@ -25,7 +27,7 @@ class Worker:
     def __init__(self, backend: Backend, limits: Limits, on_batch: Callable[[int], None] = lambda _: None) -> None:
         self._limits = limits
         self._predicting = Predicting(backend, limits.batch_tokens, on_batch)
-        self._writing = Writing(backend, limits.writing, limits.batch_tokens)
+        self._writing = backend.writer(limits.writing, limits.batch_tokens)
         self._new: list[PredictJob | WriteJob] = []
         self._changed = threading.Condition()
         self._stopping = False
@@ -68,10 +70,11 @@ class Worker:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self.num_waiting:
-                    if self._stopping:
+                while not self._new and not len(self._predicting) and self._writing.idle:
+                    if self._stopping and not self.num_waiting:
                         return
-                    self._changed.wait()
+                    # Texts that are written elsewhere end without a word to us.
+                    self._changed.wait(_POLL_SECONDS if self._stopping else None)
                 new, self._new = self._new, []
                 self._predicting.take([job for job in new if isinstance(job, PredictJob)])
                 self._writing.take([job for job in new if isinstance(job, WriteJob)])

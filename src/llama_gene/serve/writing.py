@@ -3,12 +3,11 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from llama_gene.errors import LlamaGeneError
 from llama_gene.inference.decode import Row, RunningBatch, Sampling
 from llama_gene.inference.stream import is_out_of_memory
-from llama_gene.serve.backend import Backend
 from llama_gene.serve.errors import RefusalError
 
 Finish = Literal["stop", "length"]
@@ -21,13 +20,13 @@ class Written:
     Args:
         text: New text, at least one whole character; the last piece may be empty.
         tokens: Tokens so far.
-        logprobs: (token, its log-probability in nats) of each token since the last piece.
+        logprobs: (text of a token, its log-probability in nats) of each token since the last piece.
         finish: Why the text ends here; None if it goes on.
     """
 
     text: str
     tokens: int
-    logprobs: tuple[tuple[int, float], ...] = ()
+    logprobs: tuple[tuple[str, float], ...] = ()
     finish: Finish | None = None
 
 
@@ -45,6 +44,7 @@ class WriteJob:
 
     Attributes:
         cancelled: Set by whoever asked, if they are gone.
+        num_new: Tokens written so far.
     """
 
     prompt: Sequence[int]
@@ -54,28 +54,58 @@ class WriteJob:
     sampling: Sampling
     on_piece: Callable[[Written | Exception], None]
     cancelled: bool = False
+    num_new: int = 0
     ids: list[int] = field(default_factory=list)
     shown: int = 0
-    unsaid: list[tuple[int, float]] = field(default_factory=list)
+    unsaid: list[tuple[str, float]] = field(default_factory=list)
+
+
+class Writer(Protocol):
+    """Writes texts; called by one thread only."""
+
+    def __len__(self) -> int:
+        """Texts that were taken and have not ended."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing for `step` to do now."""
+
+    def take(self, jobs: Sequence[WriteJob]) -> None:
+        """Put jobs at the end of the queue."""
+
+    def step(self) -> None:
+        """Do a small part of what there is to do."""
 
 
 class Writing:
     """Jobs that wait for their first token, and the batch of those that are being written.
 
     Args:
-        backend: What writes.
+        new_batch: Makes an empty batch.
+        decode: The text of ids.
         most: Most texts at the same time.
         batch_tokens: Most tokens of all of them together, padding and what may still come included.
     """
 
-    def __init__(self, backend: Backend, most: int, batch_tokens: int) -> None:
-        self._backend, self._most, self._batch_tokens = backend, most, batch_tokens
-        self._batch: RunningBatch = backend.running_batch()
+    def __init__(
+        self,
+        new_batch: Callable[[], RunningBatch],
+        decode: Callable[[Sequence[int]], str],
+        most: int,
+        batch_tokens: int,
+    ) -> None:
+        self._new_batch, self._decode, self._most, self._batch_tokens = new_batch, decode, most, batch_tokens
+        self._batch = new_batch()
         self._waiting: deque[WriteJob] = deque()
         self._running: list[WriteJob] = []
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._running)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no text waits or is being written."""
+        return not len(self)
 
     def take(self, jobs: Sequence[WriteJob]) -> None:
         """Put jobs at the end of the queue."""
@@ -118,8 +148,9 @@ class Writing:
         ended = row.token in job.ends
         if not ended:
             job.ids.append(row.token)
-            job.unsaid.append((row.token, row.logprob))
-        text = self._backend.tokenizer.decode(job.ids)
+            job.num_new += 1
+            job.unsaid.append((self._decode([row.token]), row.logprob))
+        text = self._decode(job.ids)
         stops = [place for place in (text.find(stop) for stop in job.stop) if place >= 0]
         finish: Finish | None = "stop" if ended or stops else "length" if len(job.ids) >= job.max_tokens else None
         if stops:
@@ -137,7 +168,7 @@ class Writing:
             hint = "ask for fewer tokens, or again later"
             error = RefusalError(503, "out of memory while writing", hint=hint, code="out_of_memory", retry_after=1)
         failed, self._running = self._running, []
-        self._batch = self._backend.running_batch()
+        self._batch = self._new_batch()
         for job in failed:
             job.on_piece(error)
 
