@@ -88,6 +88,14 @@ load-serve: $(READY)  ## 64 clients of a new tiny model, MINUTES=10
 docs: $(READY)  ## the documentation as pages, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
 
+.PHONY: bench bench-check
+
+bench: $(READY)  ## every ratio of the benchmarks, kept under benchmarks/history by version, and a page of all versions
+	$(BIN)/python benchmarks/bench.py keep
+
+bench-check: $(READY)  ## the same, not kept: fails where one is more than 20 % worse than the last kept one
+	$(BIN)/python benchmarks/bench.py check
+
 # A release: the source distribution and the wheel made of it in dist/, and a new environment with that wheel alone, which
 # is what users get. The tools have another one, since some of their pins are their own.
 RELEASE := build/release

@@ -32,6 +32,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import ratios
+
 HERE = Path(__file__).resolve().parent
 SIZE = 30_000
 BLOCK = 512
@@ -167,6 +169,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where the texts are made; a temporary folder if not given")
     parser.add_argument("--megabytes", type=float, default=70, help="bases for ours, in millions")
     parser.add_argument("--theirs", type=float, default=10, help="bases for theirs, in millions")
+    ratios.add_option(parser)
     parser.add_argument("--child", choices=["ours", "guarded", "theirs"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -192,7 +195,9 @@ def main() -> None:
             rates[name] = size / result["seconds"]
             numbers = f"{size:.1f} | {result['seconds']:.1f} | {rates[name]:.2f} | {result['peak']:.0f}"
             print(f"| {name} | {numbers} | {result['tokens']:,} |", flush=True)
+        ratios.write(given.ratios, {"guarded beside ours": rates["guarded"] / rates["ours"]})
         if "theirs" in rates:
+            ratios.write(given.ratios, {"ours beside theirs": rates["ours"] / rates["theirs"]})
             print(f"\nours / theirs: {rates['ours'] / rates['theirs']:.1f} x")
 
 

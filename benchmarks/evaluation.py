@@ -27,6 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ratios
+
 from llama_gene.config import LeakageSettings
 from llama_gene.sequences.alphabet import ALPHABETS, Kind, reverse_complement
 from llama_gene.tasks.task import Example
@@ -141,6 +143,9 @@ def leakage(arguments: argparse.Namespace) -> None:
     print("| rows | train x test | exact | reverse complement | shared k-mers | CPU s | peak MB | recall | precision |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, found in leakage_rows(arguments):
+        shown = {"recall": "truth", "precision": "found"}
+        exact = {f"{what}, {name}": found["both"] / found[of] for what, of in shown.items() if found[of]}
+        ratios.write(arguments.ratios, exact)
         counts = " | ".join(f"{count:,}" for count in found["counts"].values())
         # Where none of the checked rows is leaked, there is nothing to find.
         shares = [f"{found['both'] / found[of]:.3f}" if found[of] else "-" for of in ("truth", "found")]
@@ -160,6 +165,8 @@ def score(arguments: argparse.Namespace) -> None:
         lenient = "" if run.by_substring is None else f"{run.by_substring:.3f}"
         numbers = f"{run.num_rows} | {run.seconds:.2f} | {run.rate:.1f} | {run.accuracy:.3f} | {lenient}"
         print(f"| {run.name} | {numbers} | {run.rate / found[place - place % 2].rate:.1f} |")
+        if place % 2:
+            ratios.write(arguments.ratios, {f"beside {found[place - 1].name}": run.rate / found[place - 1].rate})
     print(f"targets, at equal or better accuracy: {LEAST_RATIO} times the loop, {LEAST_TO_HARNESS} times the harness")
 
 
@@ -181,6 +188,8 @@ def main() -> None:
     scored.add_argument("--train", type=int, default=8000)
     scored.add_argument("--rows", type=int, default=300)
     scored.add_argument("--steps", type=int, default=200)
+    for command in (whole, scored):
+        ratios.add_option(command)
     arguments = parser.parse_args()
     if arguments.command == "leakage":
         leakage(arguments)

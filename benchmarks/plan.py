@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import ratios
+
 BATCH, BLOCK = 4, 512
 SHAPES: dict[str, dict[str, Any]] = {
     "stories15M, new rows, fp32": {
@@ -127,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--child", choices=SHAPES)
+    ratios.add_option(parser)
     words = parser.parse_args()
     if words.child:
         print(json.dumps(child(words.child)))
@@ -142,6 +145,8 @@ def main() -> None:
         for what, unit, scale in (("memory", "MB", 1e6), ("FLOPs", "GF", 1e9)):
             planned, measured = found[f"planned {what}"] / scale, found[f"measured {what}"] / scale
             good &= abs(planned / measured - 1) <= LIMIT
+            near = min(planned / measured, measured / planned)
+            ratios.write(words.ratios, {f"{what} planned, {name}": near})
             print(f"{name:<46} {what:<8} {planned:>7,.0f} {unit} {measured:>7,.0f} {unit} {planned / measured:>7.3f}")
         parts = (f"{part.removeprefix('planned ')} {size / 1e6:,.0f}" for part, size in found.items())
         print("    planned MB: " + ", ".join(list(parts)[4:]))

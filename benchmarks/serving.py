@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import ratios
 
 LEAST_RATIO, MOST_SPREAD, MOST_START = 5.0, 3.0, 6.0
 NEW_TOKENS = 32
@@ -124,8 +125,9 @@ def timed(server: Server, asked: Sequence[Asked], clients: int) -> tuple[float, 
     return time.perf_counter() - started, [seconds for seconds, _ in found], [answer for _, answer in found]
 
 
-def batching(model: Path, clients: int, number: int, repeats: int) -> None:
-    """Print what all clients at once gain over one after the other."""
+def batching(model: Path, clients: int, number: int, repeats: int) -> dict[str, float]:
+    """Print what all clients at once gain over one after the other; the ratios."""
+    gains = {}
     print(f"| request | one client, a second | {clients} clients, a second | ratio | same answers |")
     print("|---|---:|---:|---:|---|")
     with serving(model) as (server, _):
@@ -136,8 +138,10 @@ def batching(model: Path, clients: int, number: int, repeats: int) -> None:
             together = [timed(server, asked, clients) for _ in range(repeats)]
             slow = len(few) / statistics.median(seconds for seconds, _, _ in alone)
             fast = len(asked) / statistics.median(seconds for seconds, _, _ in together)
+            gains[name] = fast / slow
             equal = all(same(one, other) for one, other in zip(alone[0][2], together[0][2], strict=False))
-            print(f"| {name} | {slow:.1f} | {fast:.1f} | {fast / slow:.1f} x (goal {LEAST_RATIO:g}) | {equal} |")
+            print(f"| {name} | {slow:.1f} | {fast:.1f} | {gains[name]:.1f} x (goal {LEAST_RATIO:g}) | {equal} |")
+    return gains
 
 
 def load(model: Path, clients: int, number: int, minutes: float) -> None:
@@ -196,11 +200,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=640)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=0)
+    ratios.add_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         model = options.model or new_model(Path(temporary) / "run")
         if options.part in {"batching", "all"}:
-            batching(model, options.clients, options.requests, options.repeats)
+            gains = batching(model, options.clients, options.requests, options.repeats)
+            ratios.write(options.ratios, gains)
         if options.part in {"load", "all"}:
             load(model, options.clients, options.requests, options.minutes)
         if options.part in {"start", "all"}:

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ratios
+
 ROUTES = ("theirs", "same rows", "new rows")
 TARGETS = {"same rows": (0.5, 1.0), "new rows": (0.5, 0.75)}  # memory, time
 NUM_ROWS, NUM_BASE, BLOCK = 92_032, 32_000, 512
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--tied", action="store_true", help="one matrix for embedding and head, as stories15M has it")
     parser.add_argument("--child", choices=ROUTES)
+    ratios.add_option(parser)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(child(options.child, options.tokens, options.steps, options.precision, tied=options.tied)))
@@ -114,6 +117,9 @@ def main() -> None:
     )
     theirs = medians["theirs"]
     for route, ours in medians.items():
+        if route != "theirs":
+            found_ratios = {f"{what}, {route}": theirs[what] / ours[what] for what in ("memory", "time")}
+            ratios.write(options.ratios, found_ratios)
         memory, time = TARGETS.get(route, ("", ""))
         print(
             f"{route:<10} {ours['trained']:>12,.0f} {ours['memory']:>10,.0f} {ours['memory'] / theirs['memory']:>6.2f} "

@@ -25,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ratios
+
 ROUTES = ("theirs", "ours")
 NUM_ROWS, BATCH, BLOCK = 92_032, 8, 512
 LEAST_PROMPTS, LEAST_SPEED, MOST_MEMORY = 20_000, 2.0, 0.5
@@ -165,6 +167,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="timed steps of each process")
     parser.add_argument("--repeats", type=int, default=3, help="processes of each route")
     parser.add_argument("--child", nargs="*")
+    ratios.add_option(parser)
     options = parser.parse_args()
     if options.child:
         part, value = options.child
@@ -186,7 +189,13 @@ def main() -> None:
         route: {key: statistics.median(one[key] for one in runs) for key in runs[0]} for route, runs in found.items()
     }
     print(f"{'':<8} {'useful tokens/s':>16} {'ratio':>6} {'target':>7} {'memory MB':>10} {'ratio':>6} {'target':>7}")
-    theirs = medians["theirs"]
+    theirs, ours = medians["theirs"], medians["ours"]
+    found_ratios = {
+        "memory of a tenth of the rows beside all": some["memory"] / everything["memory"],
+        "useful tokens a second": ours["rate"] / theirs["rate"],
+        "memory": theirs["memory"] / ours["memory"],
+    }
+    ratios.write(options.ratios, found_ratios)
     for route, one in medians.items():
         least, most = ("", "") if route == "theirs" else (f">={LEAST_SPEED}", f"<={MOST_MEMORY}")
         print(

@@ -36,11 +36,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ratios
 from vocabulary_work import digest_of, read_merges
 
 # Nothing but the standard library here: the peak of a child is never below what its parent held when it was started.
@@ -420,6 +421,18 @@ def machine() -> dict[str, Any]:
     }
 
 
+def ratios_of(tables: Mapping[str, Table]) -> dict[str, float]:
+    """What is measured beside something else: CPU time and peak of a rival, one thread beside two."""
+    found: dict[str, float] = {}
+    for part, table in tables.items():
+        for row in table.rows:
+            of = ", ".join(str(row[name]) for name in ("text", "tool", "work") if name in row)
+            values = {name: row.get(name) for name in ("CPU, x ours", "peak, x ours", "x ours", "speed-up")}
+            ours = row.get("tool") == OURS
+            found |= {f"{part}, {of}: {name}": x for name, x in values.items() if isinstance(x, float) and not ours}
+    return found
+
+
 def say(text: str) -> None:
     """Tell what goes on, beside the tables."""
     print(f"  {text}", file=sys.stderr, flush=True)
@@ -456,6 +469,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data", help="real sequences")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "llama-gene-benchmark")
     parser.add_argument("--output", type=Path, help="the numbers (vocabulary-PART.json in the work folder)")
+    ratios.add_option(parser)
     given = parser.parse_args()
     megabytes, size, num_runs = (1.0, 2_000, 2) if given.quick else (100.0, 30_000, 5)
     settings = Settings(
@@ -481,6 +495,7 @@ def main() -> None:
     output = given.output or settings.work / f"vocabulary-{given.part}.json"
     output.write_text(json.dumps(numbers, indent=2) + "\n")
     say(f"the numbers: {output}")
+    ratios.write(given.ratios, ratios_of(tables))
     if any(row.get(check) is False for table in tables.values() for row in table.rows for check in SAMENESS):
         raise SystemExit("the tools do not agree: see the tables")
 
