@@ -9,10 +9,11 @@ READY  := $(VENV)/.ready
 quickstart: $(READY)  ## learn DNA and protein tasks on simulated data, and write a report (about 5 minutes)
 	$(BIN)/llama-gene quickstart
 
-# One thread a process: the tiny models of the tests only wait for a second one.
+# One thread a process: the tiny models of the tests only wait for a second one. The tests of a file share what they make.
+WORKERS ?= 2
 test: export OMP_NUM_THREADS = 1
-test: lint  ## everything the project promises, in under ten minutes
-	$(BIN)/python -m pytest
+test: lint  ## everything the project promises, in under ten minutes, on WORKERS=2 cores
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-slow: $(READY)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -1,8 +1,10 @@
 """Fixtures that tests of several stages share: the nano models of ``nano.py``, and one tiny run from end to end."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import tiny
 from nano import nano_folder, nano_tokenizer, plain_folder, stories, stories_genes, tuned_folder, untied_folder
@@ -10,10 +12,23 @@ from nano import nano_folder, nano_tokenizer, plain_folder, stories, stories_gen
 __all__ = ["nano_folder", "nano_tokenizer", "plain_folder", "stories", "stories_genes", "tuned_folder", "untied_folder"]
 
 
+# How long an example takes says what else the machine does.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The folder of a finished run of the tiny recipe, made once; not to be changed: copy it first."""
-    folder = tmp_path_factory.mktemp("tiny")
-    done = tiny.llama_gene("run", tiny.write_recipe(folder), f"output={folder / 'run'}")
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # one for all processes of pytest-xdist
+        folder = folder.parent
+    with (folder / "tiny.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = folder / "tiny" / "run"
+        if not run.parent.exists():
+            run.parent.mkdir()
+            done = tiny.llama_gene("run", tiny.write_recipe(run.parent), f"output={run}")
+            assert done.returncode == 0, done.stderr
+        assert (run / "report").exists(), "the tiny run failed in another process"
+    return run

@@ -69,6 +69,7 @@ def test_a_second_run_does_nothing(run: Path) -> None:
     assert after == before
 
 
+@pytest.mark.slow  # runs that are killed, and end in the same bytes, say as much in test_pipeline_kill.py
 def test_one_seed_gives_one_model(tiny_run: Path, tmp_path: Path) -> None:
     done = tiny.llama_gene("finetune", tiny.write_recipe(tmp_path), f"output={tmp_path / 'other'}")
     assert done.returncode == 0, done.stderr

@@ -42,7 +42,10 @@ main()
 """
 
 
-@pytest.mark.parametrize("suffix", ["tsv", "csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "suffix",
+    ["tsv", pytest.param("csv", marks=pytest.mark.slow), pytest.param("jsonl", marks=pytest.mark.slow), "parquet"],
+)
 def test_a_killed_run_goes_on_to_the_same_bytes(
     suffix: str, model: Path, dev: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -96,7 +96,7 @@ def test_flat_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.fa.gz", gzip.compress(b">a\nACGT\n" * 99)),
+        ("a.fa.gz", gzip.compress(b">a\nACGT\n" * 99, mtime=0)),
         ("a.csv", b"id,sequence\n" + b"a,ACGT\n" * 99),
         ("a.fq", b"@a\nACGT\n+\n>>>>\n" * 99),
         ("empty", b""),
