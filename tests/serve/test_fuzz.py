@@ -15,7 +15,7 @@ from serve.conftest import Client
 
 NUM_EXAMPLES = int(os.environ.get("LLAMA_GENE_FUZZ_EXAMPLES", "6"))
 OPERATIONS = {
-    "POST /v1/predict", "POST /v1/completions", "POST /v1/chat/completions",
+    "POST /v1/predict", "POST /v1/explain", "POST /v1/completions", "POST /v1/chat/completions",
     "GET /v1/tasks", "GET /v1/card", "GET /v1/models", "GET /v1/models/{name}",
     "GET /healthz", "GET /readyz", "GET /metrics",
 }  # fmt: skip

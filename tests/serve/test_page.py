@@ -75,7 +75,7 @@ def test_a_table_a_plot_and_a_file(page: Page, client: Client, tmp_path: Path) -
     assert [row[0] for row in shown] == [HOSTILE, "two"]
     for row, wanted in zip(shown, expected, strict=True):
         assert row[1:3] == [wanted["answer"], f"{wanted['probability']:.4f}"]
-        assert row[3:] == [f"{p:.4f}" for p in wanted["probabilities"].values()]
+        assert row[3:] == [*(f"{p:.4f}" for p in wanted["probabilities"].values()), "Letters"]
     assert page.locator("#plot svg rect").count() == 20
     assert page.locator("#plot rect").first.bounding_box() is not None
     assert "p(Conform) of 2 records" in page.locator("#plot svg").get_attribute("aria-label")
@@ -84,12 +84,12 @@ def test_a_table_a_plot_and_a_file(page: Page, client: Client, tmp_path: Path) -
     download.value.save_as(tmp_path / "answers.tsv")
     lines = (tmp_path / "answers.tsv").read_text().splitlines()
     assert lines[0].split("\t") == ["id", "label", "probability", "p(Conform not)", "p(Conform)"]
-    assert lines[1].split("\t") == shown[0]
+    assert lines[1].split("\t") == shown[0][:-1]
 
 
 def test_a_number_a_pair_and_a_refusal(page: Page) -> None:
     predict(page, "strength", "acgtacgt")  # bare letters are one record
-    ((name, value),) = rows(page)
+    ((name, value, _),) = rows(page)
     assert name == "sequence"
     assert -0.3 <= float(value) <= 1.2
     predict(page, "pair", ">g\nACGTAC", ">p\nMKLV")
@@ -98,6 +98,30 @@ def test_a_number_a_pair_and_a_refusal(page: Page) -> None:
     predict(page, "conform", ">x\nMKVLQ")
     page.locator("#status.bad").wait_for()
     assert "outside the DNA alphabet" in page.inner_text("#status")
+
+
+def test_the_letters_that_mattered_by_keyboard(page: Page, client: Client) -> None:
+    predict(page, "conform", f">one\nACGTACGT\n>{HOSTILE}\nTTGACATT\n")
+    rows(page)
+    button = page.get_by_role("button", name=f"Letters that mattered in {HOSTILE}")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.locator("#letters .logo").first.wait_for()
+    assert page.evaluate("document.activeElement.id") == "letters"
+    assert page.inner_text("#letters-title") == f"The letters that mattered in {HOSTILE}"
+    assert page.locator("#letters .logo").count() == 2
+    drawn = page.locator("#letters .logo").first
+    assert "Strongest: " in drawn.get_attribute("aria-label")
+    assert drawn.locator("text.letter").first.bounding_box() is not None
+    record = {"id": HOSTILE, "sequences": ["TTGACATT"]}
+    told = client.post("/v1/explain", {"task": "conform", "record": record}).json
+    shown = page.locator("#letters").inner_text()
+    assert f"{told['answer']} at {100 * told['probability']:.1f} %; {told['output']} {told['value']:.3f}." in shown
+    # A new table has letters of its own; of written answers there are none.
+    predict(page, "flags", ">one\nACGTACGT")
+    page.locator("#results th:nth-child(2):last-child").wait_for()
+    assert page.locator("#letters").is_hidden()
+    assert page.get_by_role("button", name="Letters that").count() == 0
 
 
 def test_a_dropped_file_is_read(page: Page) -> None:
@@ -150,7 +174,10 @@ def test_chat_streams_an_answer_and_goes_on(page: Page) -> None:
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, client: Client, scheme: str) -> None:
     for page in opened(browser, client, viewport={"width": 340, "height": 640}, color_scheme=scheme, has_touch=True):
         predict(page, "conform", ">a_rather_long_name_of_a_record_from_some_data_base\nACGTACGT")
-        rows(page)
+        assert len(rows(page)[0][0]) > 40
+        page.get_by_role("button", name="Letters that mattered").tap()
+        page.locator("#letters .logo").first.wait_for()
+        assert page.locator("#letters .logo svg").first.bounding_box()["width"] > 250
         for tab in ("Predict", "Chat", "Model card"):
             page.get_by_role("tab", name=tab).tap()
             assert page.evaluate("document.documentElement.scrollWidth") <= 340

@@ -52,7 +52,10 @@ def test_predictions_are_those_of_the_model_in_this_process(remote: Asking, clie
             assert (mine["answer"], mine["cut_tokens"]) == (theirs["answer"], theirs["cut_tokens"])
             assert (mine["probabilities"] or {}) == pytest.approx(theirs["probabilities"] or {}, abs=1e-4)
             assert mine["value"] == pytest.approx(theirs["value"], abs=1e-4)
-    assert remote.get("/v1/tasks").json == client.get("/v1/tasks").json
+    listed, wanted = (one.get("/v1/tasks").json["tasks"] for one in (remote, client))
+    assert listed == [{**task, "explained": False} for task in wanted]
+    refused = remote.post("/v1/explain", {"task": "conform", "record": {"sequences": ["ACGT"]}})
+    assert (refused.status, refused.json["error"]["code"]) == (501, "not_explained")
     assert remote.get("/v1/card").json["markdown"].startswith("No model card")
 
 

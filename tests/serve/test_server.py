@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tiny
+from llama_gene.inference.attribution import Attribution
 from llama_gene.inference.engine import Prediction
 from llama_gene.serve.backend import EngineBackend
 from llama_gene.serve.writing import Writing
@@ -35,7 +36,7 @@ class SlowBackend:
         self._backend = backend
         self.name, self.tasks, self.temperatures = backend.name, backend.tasks, backend.temperatures
         self.tokenizer, self.context = backend.tokenizer, backend.context
-        self.instructions = backend.instructions
+        self.instructions, self.explains = backend.instructions, backend.explains
         self.batches: list[list[str]] = []
         self.entered, self.gate = threading.Event(), threading.Event()
 
@@ -49,6 +50,12 @@ class SlowBackend:
         if any(example.id == "crash" for example in examples):
             raise ValueError("as told")
         return self._backend.predict(task, examples, batch_tokens)
+
+    def explain(
+        self, task: Task, example: Example, label: str | None, max_letters: int, batch_tokens: int
+    ) -> Attribution:
+        self.gate.wait(30)
+        return self._backend.explain(task, example, label, max_letters, batch_tokens)
 
     def writer(self, most: int, batch_tokens: int) -> Writing:
         return self._backend.writer(most, batch_tokens)

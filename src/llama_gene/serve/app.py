@@ -11,18 +11,23 @@ from starlette.types import ASGIApp
 
 import llama_gene
 from llama_gene.inference.answers import Answers
+from llama_gene.inference.attribution import require_explicable
 from llama_gene.serve import errors
 from llama_gene.serve.backend import Backend
 from llama_gene.serve.completions import add_completions
 from llama_gene.serve.errors import RefusalError
+from llama_gene.serve.explaining import ExplainJob
 from llama_gene.serve.guard import Guard
 from llama_gene.serve.predicting import PredictJob
 from llama_gene.serve.schema import (
     CardOut,
+    ExplainRequest,
+    ExplainResponse,
     HealthOut,
     PredictRequest,
     PredictResponse,
     TasksOut,
+    describe_explanation,
     describe_prediction,
     describe_task,
 )
@@ -69,6 +74,7 @@ class Server:
         errors.install(api)
         _add_health(api, self)
         _add_predict(api, self)
+        _add_explain(api, self)
         add_completions(api, self)
         add_page(api)
         _describe_predict(api)
@@ -158,7 +164,8 @@ def _add_predict(api: FastAPI, server: Server) -> None:
     @api.get("/v1/tasks", tags=["predict"], summary="The tasks that the model was tuned on")
     async def tasks() -> TasksOut:
         return TasksOut(
-            model=server.backend.name, tasks=[describe_task(task) for task in server.backend.tasks.values()]
+            model=server.backend.name,
+            tasks=[describe_task(task, explained=server.backend.explains) for task in server.backend.tasks.values()],
         )
 
     @api.get("/v1/card", tags=["predict"], summary="The model card: data, scores, limits, licence")
@@ -194,6 +201,25 @@ def _add_predict(api: FastAPI, server: Server) -> None:
             results=[describe_prediction(chosen, answers.calibrate(one)) for one in found],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _add_explain(api: FastAPI, server: Server) -> None:
+    @api.post(
+        "/v1/explain",
+        tags=["predict"],
+        summary="Which letters decided an answer",
+        responses=refusals(400, 404, 408, 413, 422, 429, 501, 503, 504),
+    )
+    async def explain(request: Request, asked: ExplainRequest) -> ExplainResponse:
+        server.require_model(asked.model)
+        chosen = server.task(asked.task)
+        require_explicable(chosen, asked.label)
+        rows = PredictRequest(task=asked.task, records=[asked.record], bad_letters=asked.bad_letters)
+        (example,) = await asyncio.to_thread(read_examples, chosen, rows, server.limits)
+        job = ExplainJob(chosen, example, asked.label)
+        server.worker.submit(job)
+        found = await server.answered(request, job.answer)
+        return await asyncio.to_thread(describe_explanation, server.backend.name, chosen, found)
 
 
 def _predict_body() -> dict[str, Any]:

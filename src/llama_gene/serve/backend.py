@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from llama_gene.errors import LlamaGeneError
+from llama_gene.inference.attribution import Attribution, attribute
 from llama_gene.inference.decode import RunningBatch
 from llama_gene.inference.engine import Engine, Prediction
 from llama_gene.inference.stream import is_out_of_memory
@@ -28,6 +29,7 @@ class Backend(Protocol):
         tokenizer: Its tokenizer.
         instructions: What a conversation becomes, with the template of training around it.
         context: Most tokens of a prompt and what follows it.
+        explains: Whether it can say which letters decided.
     """
 
     name: str
@@ -36,12 +38,22 @@ class Backend(Protocol):
     tokenizer: GeneTokenizer
     instructions: InstructionEncoder
     context: int
+    explains: bool
 
     def num_tokens(self, task: Task, example: Example) -> int:
         """About how many tokens the prompt of `example` has; never too few."""
 
     def predict(self, task: Task, examples: Sequence[Example], batch_tokens: int) -> list[Prediction]:
         """Answers in the order of the examples, as the model gives them, before any calibration."""
+
+    def explain(
+        self, task: Task, example: Example, label: str | None, max_letters: int, batch_tokens: int
+    ) -> Attribution:
+        """Which letters decided the answer to an example; see `inference.attribution.attribute`.
+
+        Raises:
+            RefusalError: It cannot say; see `explains`.
+        """
 
     def writer(self, most: int, batch_tokens: int) -> Writer:
         """What writes texts.
@@ -94,6 +106,8 @@ class EngineBackend(TunedBackend):
         name: What clients call it.
     """
 
+    explains = True
+
     def __init__(self, engine: Engine, name: str) -> None:
         limit = getattr(engine.model.config, "max_position_embeddings", None)
         super().__init__(engine, name, int(limit) if limit else 1 << 20)
@@ -113,11 +127,28 @@ class EngineBackend(TunedBackend):
             if not is_out_of_memory(error):
                 raise
             if len(examples) == 1:
-                hint = "shorten the sequence, or ask a server with more memory"
-                raise RefusalError(503, "out of memory for one record", hint=hint, code="out_of_memory") from None
+                raise _too_long() from None
             half = len(examples) // 2
             first, rest = examples[:half], examples[half:]
             return [*self.predict(task, first, batch_tokens // 2), *self.predict(task, rest, batch_tokens // 2)]
+
+    def explain(
+        self, task: Task, example: Example, label: str | None, max_letters: int, batch_tokens: int
+    ) -> Attribution:
+        """Which letters decided the answer to an example.
+
+        Raises:
+            LlamaGeneError: As for `attribute`.
+            RefusalError: It does not fit into the memory.
+        """
+        try:
+            return attribute(
+                self._engine, task, example, label=label, max_letters=max_letters, batch_tokens=batch_tokens
+            )
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, LlamaGeneError) or not is_out_of_memory(error):
+                raise
+            raise _too_long() from None
 
     def writer(self, most: int, batch_tokens: int) -> Writing:
         """What writes texts, all in one batch that they join and leave."""
@@ -143,3 +174,8 @@ class EngineBackend(TunedBackend):
             self.tokenizer,
             scores_of(self.folder),
         )
+
+
+def _too_long() -> RefusalError:
+    hint = "shorten the sequence, or ask a server with more memory"
+    return RefusalError(503, "out of memory for one record", hint=hint, code="out_of_memory")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 from llama_gene.errors import ModelError
 from llama_gene.files import read_json
@@ -52,6 +53,8 @@ class RemoteBackend(TunedBackend):
     Raises:
         ModelError: The server has another model, or does not tell enough.
     """
+
+    explains = False
 
     def __init__(self, folder: RemoteFolder, name: str, server: IdServer) -> None:
         server.require_tokens_of(folder.tokenizer)
@@ -108,6 +111,12 @@ class RemoteBackend(TunedBackend):
     def _wrote(self, encoder: PromptEncoder, name: str, row: Encoded) -> Prediction:
         pieces = self._server.stream(row.prompt, encoder.reserve, Sampling(), (), self._ends(encoder.end_ids))
         return Prediction(name, "".join(piece.text for piece in pieces).strip(), None, None, row.num_cut)
+
+    def explain(self, task: Task, *_: object) -> NoReturn:
+        """Refuse: explanations take gradients, which no such server tells."""
+        problem = f"task {task.name!r} is not explained here: another server computes, and tells no gradients"
+        hint = "on this machine: llama-gene predict --explain FOLDER"
+        raise RefusalError(501, problem, hint=hint, code="not_explained")
 
     def writer(self, most: int, batch_tokens: int) -> "RemoteWriting":  # noqa: ARG002
         """What writes texts: at most `most` at a time."""

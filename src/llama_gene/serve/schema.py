@@ -4,12 +4,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from llama_gene.inference.engine import Prediction
+from llama_gene.inference.attribution import Attribution
+from llama_gene.inference.explanation import draw_logos, heading
+from llama_gene.inference.predictor import Prediction
 from llama_gene.tasks.task import Task, TaskKind
 
 _PROMOTER = "GGGCGGTATAAAAGGCGCGCCAGTCAGCTAGCATCGATCGACGTAGCTA"
+_NUM_STRONGEST = 5
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+BadLetters = Annotated[
+    Literal["refuse", "drop", "mask"],
+    Field(description="Letters outside the alphabet: refuse the request, drop them, or mask them as unknown."),
+]
 
 
 class Request(BaseModel):
@@ -42,15 +50,56 @@ class PredictRequest(Request):
     model: Name | None = Field(None, description="The id from `/v1/models`; it may be left out.")
     records: list[RecordIn] | None = Field(None, min_length=1, description="Rows; this, or `fasta`.")
     fasta: list[str] | None = Field(None, min_length=1, max_length=16, description="FASTA, one text for each input.")
-    bad_letters: Literal["refuse", "drop", "mask"] = Field(
-        "refuse", description="Letters outside the alphabet: refuse the request, drop them, or mask them as unknown."
-    )
+    bad_letters: BadLetters = "refuse"
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "PredictRequest":
         if (self.records is None) == (self.fasta is None):
             raise ValueError("give either records or fasta")
         return self
+
+
+class ExplainRequest(Request):
+    """Which letters decided the answer to one row."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"task": "sim_promoter", "record": {"id": "gene1", "sequences": [_PROMOTER]}}]},
+    )
+
+    task: Name = Field(description="A name from `/v1/tasks`, of a task that is `explained`.")
+    model: Name | None = Field(None, description="The id from `/v1/models`; it may be left out.")
+    record: RecordIn
+    label: Name | None = Field(None, description="The label whose log-odds are explained; the answer if left out.")
+    bad_letters: BadLetters = "refuse"
+
+
+class ExplainedSequence(BaseModel):
+    """What the letters of one sequence did; a number for each letter."""
+
+    role: str
+    kind: Literal["dna", "protein"]
+    title: str
+    first: int = Field(description="The number of the first letter, counted from 1.")
+    letters: str
+    mutagenesis: list[float] = Field(description="With the letter, less the mean with every other one in its place.")
+    gradients: list[float] = Field(description="Integrated gradients; the letters of one token share its value evenly.")
+    strongest: dict[str, float] = Field(description="The substitutions that change the output the most, as `G31A`.")
+    logos: dict[str, str] = Field(description="Both as sequence logos, in HTML with SVG.")
+
+
+class ExplainResponse(BaseModel):
+    """Which letters decided; probabilities are the model's own, before any calibration."""
+
+    model: str
+    task: str
+    id: str
+    answer: str
+    probability: float | None = Field(description="Of the label explained; null for a number.")
+    output: str = Field(description="What is explained: `log-odds of LABEL` in nats, or `expected value`.")
+    value: float
+    value_at_baseline: float = Field(description="The same where every letter is the mean of all.")
+    sequences: list[ExplainedSequence]
 
 
 class ResultOut(BaseModel):
@@ -92,6 +141,7 @@ class TaskOut(BaseModel):
     kind: TaskKind
     inputs: list[InputOut]
     labels: list[str]
+    explained: bool = Field(description="Whether `/v1/explain` takes it.")
 
 
 class TasksOut(BaseModel):
@@ -141,14 +191,15 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         422: "Values that do not hold.",
         429: "Too many requests; come again after `Retry-After` seconds.",
         500: "A bug of ours.",
+        501: "Another server computes, and does not tell that.",
         503: "The server is stopping, or lacks the memory.",
         504: "No answer in time.",
     }
     return {status: {"model": ErrorOut, "description": said[status]} for status in statuses}
 
 
-def describe_task(task: Task) -> TaskOut:
-    """A task as `/v1/tasks` tells it."""
+def describe_task(task: Task, *, explained: bool) -> TaskOut:
+    """A task as `/v1/tasks` tells it, where explanations are to be had or not."""
     return TaskOut(
         name=task.name,
         title=task.title,
@@ -156,6 +207,45 @@ def describe_task(task: Task) -> TaskOut:
         kind=task.kind,
         inputs=[InputOut(role=part.role, kind=part.kind) for part in task.inputs],
         labels=list(task.label_names),
+        explained=explained and bool(task.candidates),
+    )
+
+
+def describe_explanation(model: str, task: Task, found: Attribution) -> ExplainResponse:
+    """An explanation as `/v1/explain` tells it. Nothing of what was sent stands in its HTML but cleaned letters."""
+    return ExplainResponse(
+        model=model,
+        task=task.name,
+        id=found.id,
+        answer=found.answer,
+        probability=found.probability,
+        output=found.target.unit,
+        value=found.output,
+        value_at_baseline=found.at_baseline,
+        sequences=[
+            ExplainedSequence(
+                role=part.role,
+                kind=part.kind,
+                title=heading(part.role, part.kind, part.first, len(part.letters), part.length),
+                first=part.first + 1,
+                letters=part.letters,
+                mutagenesis=part.effects.tolist(),
+                gradients=part.gradients.tolist(),
+                strongest=dict(part.strongest(_NUM_STRONGEST)),
+                logos=dict(
+                    draw_logos(
+                        part.letters,
+                        part.effects.tolist(),
+                        part.gradients.tolist(),
+                        kind=part.kind,
+                        first=part.first,
+                        title=part.role,
+                        unit=found.target.unit,
+                    )
+                ),
+            )
+            for part in found.sequences
+        ],
     )
 
 

@@ -12,6 +12,9 @@ class Limits:
         body_seconds: A client has so long to send it.
         records: Most records in a request.
         letters: Longest sequence; what is longer than the model's context is shortened, as in training.
+        explained: Letters of a sequence that an explanation mutates; each costs as many predictions as it has
+            alternatives.
+        explaining: Most explanations that wait or are made; more are told to come again.
         waiting: Most requests that wait; more are told to come again.
         batch_tokens: Prompt tokens that are computed together.
         writing: Most texts that are written at the same time.
@@ -25,6 +28,8 @@ class Limits:
     body_seconds: float = 30.0
     records: int = 2_000
     letters: int = 1_000_000
+    explained: int = 80
+    explaining: int = 4
     waiting: int = 256
     batch_tokens: int = 16_384
     writing: int = 32

@@ -112,7 +112,7 @@ async function predict() {
   say("status", "...");
   try {
     const answer = await (await ask("/v1/predict", { task: task.name, fasta: named })).json();
-    shown = { task, results: answer.results };
+    shown = { task, results: answer.results, fasta: named };
     showResults();
     const cut = answer.results.filter((row) => row.cut_tokens).length;
     const notes = [cut ? `, ${cut} of them shortened to fit` : "", answer.calibrated ? "; probabilities are calibrated" : ""];
@@ -134,11 +134,63 @@ function table() {
 function showResults() {
   const { head, rows } = table();
   const numeric = (place) => (place > 1 || (place === 1 && shown.task.kind === "regression") ? { class: "number" } : {});
-  byId("results").querySelector("thead").replaceChildren(element("tr", {}, ...head.map((cell, place) => element("th", { scope: "col", ...numeric(place) }, cell))));
-  byId("results").querySelector("tbody").replaceChildren(...rows.map((row) => element("tr", {}, ...row.map((cell, place) => element("td", numeric(place), cell)))));
+  byId("results").querySelector("thead").replaceChildren(element("tr", {}, ...head.map((cell, place) => element("th", { scope: "col", ...numeric(place) }, cell)), ...(shown.task.explained ? [element("th", { scope: "col" }, "why")] : [])));
+  byId("results").querySelector("tbody").replaceChildren(...rows.map((row, number) => element("tr", {}, ...row.map((cell, place) => element("td", numeric(place), cell)), ...lettersButton(number))));
+  hideLetters();
   byId("results").hidden = false;
   byId("download").disabled = false;
   plot();
+}
+
+// The letters that mattered, of one row.
+function lettersButton(number) {
+  if (!shown.task.explained) return [];
+  const button = element("button", { type: "button", "aria-label": `Letters that mattered in ${shown.results[number].id}` }, "Letters");
+  button.addEventListener("click", () => showLetters(number, button));
+  return [element("td", {}, button)];
+}
+
+function hideLetters() {
+  byId("letters").hidden = true;
+  say("letters-status", "");
+}
+
+// The sequence of a row: FASTA was read by the server, so what stands between two names is one.
+function sequenceOf(fasta, number) {
+  return fasta.split(/^>.*$/m).slice(1)[number].replace(/\s+/g, "");
+}
+
+async function showLetters(number, button) {
+  const { task, results, fasta } = shown;
+  const record = { id: results[number].id, sequences: fasta.map((text) => sequenceOf(text, number)) };
+  button.disabled = true;
+  hideLetters();
+  say("letters-status", "...");
+  try {
+    const told = await (await ask("/v1/explain", { task: task.name, record })).json();
+    const sure = told.probability === null ? "" : ` at ${(100 * told.probability).toFixed(1)} %`;
+    byId("letters").replaceChildren(
+      element("h2", { id: "letters-title" }, `The letters that mattered in ${told.id}`),
+      element("p", {}, `${told.answer}${sure}; ${told.output} ${told.value.toFixed(3)}. A letter above the line speaks for it, one below against it: what moves the model, not what is true.`),
+      ...told.sequences.flatMap((part) => [
+        element("h3", {}, part.title),
+        ...Object.entries(part.logos).flatMap(([name, drawn]) => [element("p", {}, name), logo(drawn)]),
+        element("p", {}, `Strongest substitutions: ${Object.entries(part.strongest).map(([change, value]) => `${change} ${value.toFixed(2)}`).join(", ") || "none"}`),
+      ]));
+    byId("letters").hidden = false;
+    say("letters-status", "");
+    byId("letters").focus();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    say("letters-status", error.message, true);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// The one drawing that the server makes: of cleaned letters and numbers, with nothing of what was sent in it.
+function logo(drawn) {
+  return document.adoptNode(new DOMParser().parseFromString(drawn, "text/html").querySelector(".logo"));
 }
 
 // How many rows have which probability of the last label, or which value.
