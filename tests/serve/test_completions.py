@@ -1,8 +1,10 @@
 """OpenAI's own client asks, and gets what the model writes; prompts are those of training and evaluation."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -46,6 +48,13 @@ def test_models(official: openai.OpenAI) -> None:
     assert official.models.retrieve("nano").id == "nano"
     with pytest.raises(openai.NotFoundError, match="no model 'gpt-4'; this is 'nano'"):
         official.models.retrieve("gpt-4")
+
+
+def test_the_example_of_the_docs(client: Client) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", docs, re.MULTILINE | re.DOTALL)
+    assert ":8000" in example
+    exec(example.replace(":8000", f":{client.port}"), {})
 
 
 def test_completions_are_what_transformers_writes_alone_and_together(
