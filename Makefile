@@ -84,10 +84,13 @@ load-serve: $(READY)  ## 64 clients of a new tiny model, MINUTES=10
 
 # Nothing is fetched, and a warning is an error; the pages open from the folder, too. The variable silences a
 # notice of the theme about its successor (docs/design.md).
-.PHONY: docs
+.PHONY: docs tutorials
 
 docs: $(READY)  ## the documentation as pages, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
+
+tutorials: $(READY)  ## run the notebooks of docs/tutorials anew, and keep what they print (some minutes)
+	$(BIN)/python docsite/tutorials.py
 
 .PHONY: bench bench-check
 

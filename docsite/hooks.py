@@ -15,6 +15,16 @@ _FIGURE = re.compile(r"!\[([^\]]*)\]\((?:\.\./)?(figures/[\w-]+\.svg)\)")
 _MENTION = re.compile(r"`docs/([\w-]+\.md)`")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Pages that ``nav`` does not name stand at the end of its last section, so that none is out of reach."""
+    assert config.nav is not None
+    named = [page for section in config.nav for pages in section.values() for page in pages]
+    found = sorted(str(path.relative_to(config.docs_dir)) for path in Path(config.docs_dir).rglob("*.md"))
+    (last,) = config.nav[-1].values()
+    last += [page for page in found if page not in named]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that no file holds: the reference, the tutorials, the changelog."""
     pages = {

@@ -1,11 +1,8 @@
 """An executed notebook as a Markdown page."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def to_markdown(path: Path) -> str:
@@ -33,4 +30,4 @@ def _output(output: dict[str, Any]) -> str:
 
 
 def _printed(text: str) -> str:
-    return f"```text {{.output}}\n{_COLOURS.sub('', text).rstrip()}\n```"
+    return f"```text {{.output}}\n{text.rstrip()}\n```"

@@ -87,13 +87,14 @@ def commands_of(block: Block) -> list[list[str]]:
     text, found = block.text.replace("\\\n", " "), []
     for name, first in re.findall(r"^for (\w+) in (\w+)", text, re.MULTILINE):
         text = text.replace(f"${name}", first)
-    for line in text.splitlines():
+    # Where its output goes is nothing that a command is told.
+    for line in re.sub(r"\s\d?>(?:&\d|\s*\S+)", "", text).splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
         command: list[str] = []
         words = iter([*lexer, ";"])
         for word in words:
-            if word in {"<", ">"}:
+            if word == "<":
                 next(words)
             elif set(word) <= set("|&;()"):
                 found.append(command)

@@ -12,6 +12,7 @@ pytest.importorskip("mkdocs", reason="the documentation takes: pip install 'llam
 
 import figures
 import reference
+import scale
 from docstrings import to_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +90,14 @@ def test_figures_are_what_their_script_draws() -> None:
     for name, draw in figures.FIGURES.items():
         drawn = (figures.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
         assert drawn == draw(), "python docsite/figures.py draws them anew"
+
+
+def test_the_page_on_scale_is_what_its_script_makes() -> None:
+    cases = scale.load()
+    assert (
+        cases[0].main.num_parameters == 7_250_186_240
+    )  # the paper's model and its adapters, as in tests/model/test_plan.py
+    assert scale.PAGE.read_text(encoding="utf-8") == scale.page(cases), "python docsite/scale.py makes it anew"
 
 
 def test_a_test_that_the_faq_names_exists() -> None:

@@ -65,7 +65,10 @@ def test_the_7b_of_the_paper_is_known_by_name(paper: Architecture) -> None:
     assert paper.num_lora(8) == 8 * 32 * (4 * 8192 + 3 * 15_104) == 19_988_480
 
 
-@pytest.mark.parametrize(("name", "millions"), [("huggyllama/llama-7b", 6738), ("meta-llama/Llama-3.2-1B", 1236)])
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("huggyllama/llama-7b", 6738), ("meta-llama/Llama-3.2-1B", 1236), ("meta-llama/Llama-3.1-70B", 70_554)],
+)
 def test_known_bases_have_their_published_size(name: str, millions: int) -> None:
     assert round(architecture_of(KNOWN[name]).num_parameters / 1e6) == millions
 
@@ -89,6 +92,13 @@ def test_other_families_are_counted_from_their_modules() -> None:
     )
     assert qwen.num_linear == 2 * (2 * 32 * 64 + 2 * 32 * 32 + 3 * 32 * 48)
     assert (qwen.num_kv_heads, qwen.head_dim, qwen.num_row_matrices) == (2, 16, 2)
+
+
+def test_a_hybrid_is_counted_with_its_convolutions() -> None:
+    shape = shape_config("hybrid-nano", 512, 256)
+    hybrid = architecture_of(shape)
+    real = new_model("hybrid-nano", 512, 256, {}, seed=0)
+    assert hybrid.num_parameters == sum(parameter.numel() for parameter in real.parameters())
 
 
 def test_rows_are_read_and_set() -> None:

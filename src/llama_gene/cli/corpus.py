@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llama_gene.cli.run import Overrides, RecipeFile
+from llama_gene.cli.run import DryRun, Overrides, RecipeFile, run
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -13,8 +13,11 @@ CorpusFolder = Annotated[Path, typer.Argument(help="A corpus folder of a run.", 
 
 
 @app.command()
-def build(recipe: RecipeFile, overrides: Overrides = None) -> None:
+def build(recipe: RecipeFile, overrides: Overrides = None, dry_run: DryRun = False) -> None:
     """Run a recipe up to and with its corpus."""
+    if dry_run:
+        run(recipe, overrides, dry_run=True)
+        return
     from llama_gene.config import load_recipe
     from llama_gene.pipeline import Run
 

@@ -36,6 +36,7 @@ KNOWN: Final[dict[str, Config]] = {
     "meta-llama/Llama-2-13b-hf": _llama(5120, 40, 40, 40, 13824, 32_000, 4096),
     "meta-llama/Meta-Llama-3-8B": _llama(4096, 32, 32, 8, 14336, 128_256, 8192),
     "meta-llama/Llama-3.1-8B": _llama(4096, 32, 32, 8, 14336, 128_256, 131_072),
+    "meta-llama/Llama-3.1-70B": _llama(8192, 80, 64, 8, 28672, 128_256, 131_072),
     "meta-llama/Llama-3.2-1B": _llama(2048, 16, 32, 8, 8192, 128_256, 131_072) | {"tie_word_embeddings": True},
 }
 
@@ -61,7 +62,7 @@ class Architecture:
 
     Attributes:
         model_type: As transformers calls it.
-        num_layers: Decoder layers.
+        num_layers: Decoder layers; one that does not attend is counted as if it did, so plans of hybrids are too high.
         hidden: Width.
         num_heads: Attention heads.
         num_kv_heads: Heads of keys and values.
@@ -71,7 +72,7 @@ class Architecture:
         rows: Rows of the embedding, and of the head.
         tied: Whether the two are one matrix.
         matrices: All linear projections but the head.
-        num_other: Parameters that are in no matrix: norms, biases, learned positions.
+        num_other: Parameters that are in no matrix: norms, biases, learned positions, short convolutions.
     """
 
     model_type: str
@@ -165,7 +166,8 @@ def architecture_of(config: Config, rows: int | None = None) -> Architecture:
             model = AutoModelForCausalLM.from_config(full)
     except (KeyError, ValueError, AttributeError, TypeError, RuntimeError) as error:
         raise ModelError(f"transformers cannot build this model ({error})", hint="check its config.json") from None
-    if any(parameter.ndim > 2 for parameter in model.parameters()):
+    convolutions = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Conv1d)}
+    if any(parameter.ndim > 2 and id(parameter) not in convolutions for parameter in model.parameters()):
         raise ModelError("a mixture of experts cannot be planned", hint="choose a base whose layers all compute")
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     shapes: Counter[tuple[str, int, int]] = Counter()
