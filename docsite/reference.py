@@ -26,12 +26,14 @@ MODULES = (
     "llama_gene.simulate",
     "llama_gene.metrics",
 )
-# What `llama_gene.load` gives, and what that gives.
-MODEL_CLASSES = (
+# What `llama_gene.load` gives, what that gives, and a task, whose arguments are the keys of a task file.
+CLASSES = (
     ("llama_gene.inference.model", "Model"),
     ("llama_gene.inference.model", "Predictions"),
     ("llama_gene.inference.predictor", "Prediction"),
     ("llama_gene.inference.likelihood", "Likelihood"),
+    ("llama_gene.tasks.task", "Task"),
+    ("llama_gene.tasks.task", "Input"),
 )
 
 
@@ -225,7 +227,7 @@ def python_page() -> str:
         for one in module.__all__:
             lines += _entry(f"llama_gene.{one}" if name == "llama_gene" else one, getattr(module, one))
         if name == "llama_gene":
-            for home, one in MODEL_CLASSES:
+            for home, one in CLASSES:
                 lines += _entry(one, getattr(importlib.import_module(home), one))
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,7 @@ import figures
 import reference
 import scale
 from docstrings import to_markdown
+from llama_gene.tasks.task import Task
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,6 +85,8 @@ def test_every_public_name_is_in_the_reference(pages: dict[str, str]) -> None:
         assert f">llama_gene.{name}<a" in page
     for name in ("predict", "score", "embed", "generate", "write", "chat"):
         assert f">Model.{name}<a" in page
+    for key in Task.model_fields:
+        assert f"<code>{key}</code>" in page
 
 
 def test_figures_are_what_their_script_draws() -> None:
