@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llama_gene.cli.options import shown_bytes
+
 if TYPE_CHECKING:
     from llama_gene.config import DataFileSettings
     from llama_gene.fetch import Plan, Wanted
@@ -33,7 +35,7 @@ def list_sets(
         files = [file for part in find_sets([name]).values() for file in part.file]
         known = all(file.size for file in files)
         size = sum(file.size or 0 for file in files)
-        table.add_row(name, _bytes(size) if known else "", public.licence, public.title)
+        table.add_row(name, shown_bytes(size) if known else "", public.licence, public.title)
     Console().print(table)
 
 
@@ -91,10 +93,11 @@ def _show(plan: "Plan", wanted: list["Wanted"], by_hand: list["DataFileSettings"
         if place != last:
             typer.echo(f"from {place}")
         last = place
-        size = "size unknown" if file.size is None else _bytes(file.size)
+        size = "size unknown" if file.size is None else shown_bytes(file.size)
         typer.echo(f"  {size:>12}  {file.path}")
     if plan.files:
-        typer.echo(f"{len(plan.files)} files, {_bytes(plan.size)}, to {plan.folder.root}; {_bytes(plan.free)} are free")
+        free = shown_bytes(plan.free)
+        typer.echo(f"{len(plan.files)} files, {shown_bytes(plan.size)}, to {plan.folder.root}; {free} are free")
     for licence, citation in dict.fromkeys((one.licence, one.citation) for one in wanted):
         typer.echo(f"licence: {licence or 'not known to us'}" + (f"; please cite {citation}" if citation else ""))
     if by_hand:
@@ -111,10 +114,3 @@ def _ask(yes: bool) -> None:
     if not sys.stdin.isatty():
         raise SettingsError("nobody is there to be asked", hint="look at the sizes and licences above, and add --yes")
     typer.confirm("Fetch?", abort=True)
-
-
-def _bytes(size: int) -> str:
-    for unit, limit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= limit:
-            return f"{size / limit:,.1f} {unit}"
-    return f"{size} B"

@@ -1,4 +1,4 @@
-"""``model extend``, ``model merge``, ``model export`` and ``model plan``."""
+"""``model extend``, ``model merge``, ``model export``, ``model push`` and ``model plan``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +60,28 @@ def export(
     check = export_model(model, output, scores=scores_of(model, report), half=half)
     same = f"{check.num_probes} texts have the same ids, and a prompt the same logits"
     typer.echo(f"{output}: exported; in transformers {check.version} alone {same}")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="What model export wrote.")],
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME; made if it is not there.")],
+    public: Annotated[bool, typer.Option("--public", help="Everyone may see it; else nobody but its owner.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be sent, and send nothing.")] = False,
+) -> None:
+    """Send an export to the Hugging Face hub, private unless told otherwise, with the card that it has."""
+    from llama_gene.cli.options import shown_bytes
+    from llama_gene.model.push import exported_files, push, require_name
+
+    require_name(repository)
+    files = exported_files(folder)
+    sizes = [path.stat().st_size for path in files]
+    for path, size in zip(files, sizes, strict=True):
+        typer.echo(f"{path.relative_to(folder)}: {shown_bytes(size)}")
+    seen = "public" if public else "private"
+    typer.echo(f"{len(files)} files, {shown_bytes(sum(sizes))}, to {repository} ({seen})")
+    if not dry_run:
+        typer.echo(push(folder, repository, public=public))
 
 
 @app.command()

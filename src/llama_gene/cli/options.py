@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options, and ways to show something, that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,3 +25,15 @@ LetterPolicy = Annotated[
 TopP = Annotated[
     float, typer.Option("--top-p", help="Draw from the most probable tokens that have this share together.")
 ]
+
+
+def shown_bytes(size: int) -> str:
+    """A size as people read it.
+
+    >>> shown_bytes(999), shown_bytes(1_240_000)
+    ('999 B', '1.2 MB')
+    """
+    for unit, limit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= limit:
+            return f"{size / limit:,.1f} {unit}"
+    return f"{size} B"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest difference of two logits that are still the same: the two processes compute alike, in fp32."""
 
-_FILES = (
+EXPORTED_FILES = (
     "model*.safetensors",
     "model.safetensors.index.json",
     "config.json",
@@ -43,7 +43,7 @@ _FILES = (
     "tokenizer.model",
     "calibration.json",
 )
-_FOLDERS = ("tasks", "additional_chat_templates")
+EXPORTED_FOLDERS = ("tasks", "additional_chat_templates")
 _MIXED = "Does <dna>ATGAAAGTTTAA</dna> code for <protein>MKV</protein>?\nAnswer:"
 _PROBES = (
     "<dna>ACGTTGCATATAAAGGCNNNRYACGTTTGACAATTAATCATCGGC</dna>",
@@ -203,10 +203,10 @@ def _require_apart(folder: Path, output: Path) -> None:
 
 def _copy(folder: Path, draft: Path) -> None:
     """Copy what belongs to a model, and nothing that happens to lie beside it."""
-    for pattern in _FILES:
+    for pattern in EXPORTED_FILES:
         for file in sorted(folder.glob(pattern)):
             shutil.copyfile(file, draft / file.name)
-    for name in _FOLDERS:
+    for name in EXPORTED_FOLDERS:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, draft / name, copy_function=shutil.copyfile)
     record = read_json(folder / RECORD)
