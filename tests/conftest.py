@@ -1,13 +1,20 @@
 """Fixtures that tests of several stages share: the nano models of ``nano.py``, and one tiny run from end to end."""
 
 import fcntl
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 import tiny
 from nano import nano_folder, nano_tokenizer, plain_folder, stories, stories_genes, tuned_folder, untied_folder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 __all__ = ["nano_folder", "nano_tokenizer", "plain_folder", "stories", "stories_genes", "tuned_folder", "untied_folder"]
 
@@ -32,3 +39,19 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
             assert done.returncode == 0, done.stderr
         assert (run / "report").exists(), "the tiny run failed in another process"
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium; of a module alone, since no other event loop can run in this thread while it is open."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt install chromium")
+    with sync_playwright() as playwright:
+        # The sandbox does not start for root, as which tests run in containers.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        found = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield found
+        found.close()

@@ -3,8 +3,10 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 import llama_gene
 
@@ -56,6 +58,23 @@ def test_no_page_loads_anything_from_elsewhere(pages: dict[str, str]) -> None:
         assets.feed(page)
         assert assets.found
         assert [one for one in assets.found if re.match(r"(?:https?:)?//", one)] == [], name
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_pages_in_a_browser(site: Path, browser: Browser, width: int, scheme: Any) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page, asked, errors = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for name in ("index", "method-engineer", "formats/index", "tutorials/serve", "reference/commands", "scale"):
+        page.goto((site / f"{name}.html").as_uri())
+        # Wide tables and figures scroll by themselves: the page does not.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        found = page.evaluate("document.body.getAttribute('data-md-color-scheme')")
+        assert found == {"light": "default", "dark": "slate"}[scheme]
+    context.close()
+    assert errors == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def test_every_command_and_option_is_in_the_reference(pages: dict[str, str]) -> None:
