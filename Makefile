@@ -105,7 +105,7 @@ bench-check: $(READY)  ## the same, not kept: fails where one is more than 20 % 
 RELEASE := build/release
 TOOLS   := $(RELEASE)/tools/bin
 USERS   := $(RELEASE)/users
-TRACKED  = $(shell git ls-files 2>/dev/null)
+TRACKED  = $(wildcard $(shell git ls-files 2>/dev/null))
 ENGINE  ?= $(or $(shell command -v docker || command -v podman),docker)
 
 .PHONY: release release-check audit sbom containers lint-containers
