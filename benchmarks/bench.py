@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from ratios import machine
 
 from llama_gene import page
 from llama_gene.files import atomic_path, read_json, write_json
-from vocabulary import machine
 
 HERE = Path(__file__).resolve().parent
 HISTORY = HERE / "history"

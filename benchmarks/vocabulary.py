@@ -24,12 +24,9 @@ What is measured, and how:
 
 import argparse
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import math
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -48,7 +45,6 @@ from vocabulary_work import digest_of, read_merges
 
 HERE = Path(__file__).resolve().parent
 OURS, RIVALS = "llama-gene", ("sentencepiece", "tokenizers", "tiktoken")
-PACKAGES = (OURS, *RIVALS, "numpy")
 # numpy's threads spin when they start, for nothing here: a tenth of a second that is not ours. Our own are not asked.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 LONG_ENOUGH_S = 5.0  # a run that takes longer is not repeated
@@ -210,7 +206,7 @@ class Bench:
 
     def train_rival(self, tool: str, source: Path) -> Usage | None:
         """The same text and size with another tool; None if it is not installed."""
-        if not installed(tool):
+        if not ratios.installed(tool):
             return None
         say(f"{tool} trains on {source.name}")
         command = work("train", tool, source, str(self.settings.size))
@@ -222,7 +218,7 @@ class Bench:
 
     def encode(self, tool: str, vocabulary: Path, lines: Path, num_threads: int = 1) -> Usage | None:
         """Encode a file's lines; None if the tool is not installed, without a result if it takes too long."""
-        if not installed(tool):
+        if not ratios.installed(tool):
             return None
         say(f"{tool} encodes {lines.name}, threads: {num_threads}")
         limit = self.settings.limit
@@ -236,11 +232,6 @@ class Bench:
 def work(*words: str | Path) -> list[str | Path]:
     """A command of `vocabulary_work.py`."""
     return [sys.executable, HERE / "vocabulary_work.py", *words]
-
-
-def installed(package: str) -> bool:
-    """Whether a package can be imported; it is not loaded."""
-    return importlib.util.find_spec(package.replace("-", "_")) is not None
 
 
 def train(bench: Bench) -> Table:
@@ -402,25 +393,6 @@ def exponent(points: Sequence[tuple[int, float]]) -> float | None:
     return statistics.linear_regression(*zip(*pairs, strict=True)).slope
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), cpu)
-    versions = {name: importlib.metadata.version(name) if installed(name) else None for name in PACKAGES}
-    return {
-        "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "load_average": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "packages": versions,
-        "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-    }
-
-
 def ratios_of(tables: Mapping[str, Table]) -> dict[str, float]:
     """What is measured beside something else: CPU time and peak of a rival, one thread beside two."""
     found: dict[str, float] = {}
@@ -480,7 +452,7 @@ def main() -> None:
         num_runs=given.runs or num_runs,
         limit=given.limit,
     )
-    facts = machine()
+    facts = ratios.machine()
     print(f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_average']}; Python {facts['python']}, ", end="")
     print(", ".join(f"{name} {version or 'not installed'}" for name, version in facts["packages"].items()), flush=True)
     settings.work.mkdir(parents=True, exist_ok=True)
