@@ -9,7 +9,8 @@ import pytest
 
 from llama_gene.config import load_recipe
 from llama_gene.errors import SettingsError
-from llama_gene.pipeline.forecast import Forecast, forecast, letters_per_token
+from llama_gene.pipeline.amounts import letters_per_token
+from llama_gene.pipeline.forecast import Forecast, forecast
 
 ROOT = Path(__file__).parents[1]
 

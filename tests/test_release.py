@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 TOOLS, USERS = (ROOT / "build" / "release" / name / "bin" for name in ("tools", "users"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # One of each kind of file that is no Python module, and would be missed late.
-SHIPPED = ("models/mini/model.safetensors", "tasks/builtin/scop_class.toml", "page.css", "page.html")
+SHIPPED = ("models/mini/model.safetensors", "tasks/builtin/scop_class.toml", "page/page.css", "page/page.html")
 SHIPPED += ("evaluation/report.html", "serve/page/index.html", "fetch/catalogue.toml", "quickstart.toml", "py.typed")
 PROMOTER = ">a\n" + "GGGCGGTATAAAAGGCGCGCC" * 3 + "\n"
 

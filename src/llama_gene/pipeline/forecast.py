@@ -4,12 +4,10 @@ Nothing is downloaded, loaded or written. A file that is not there is named and 
 (``[[data.file]]``), so a recipe can be planned on a machine that has none of its data.
 """
 
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -33,44 +31,13 @@ from llama_gene.model.base import shape_config
 from llama_gene.model.extend import ROWS_MULTIPLE
 from llama_gene.model.gpu import GIB, find_gpu
 from llama_gene.model.plan import BY_SETTING, TrainingPlan, plan_training, remedies
-from llama_gene.sequences.compression import data_suffix, open_bytes
+from llama_gene.pipeline.amounts import SHARED_COST, count_letters, letters_per_token, row_tokens
 from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.registry import load_task
 from llama_gene.tasks.task import Task
 
-# Letters a piece spells, by size of the vocabulary: pieces of 30,000 learned on 1 GB, on the genomes and proteins of
-# ../shared/data/corpus in windows of 1,000 bases.
-_LETTERS_PER_TOKEN: Final[dict[Modality, tuple[tuple[int, float], ...]]] = {
-    "dna": (
-        (4, 1.0),
-        (16, 1.74),
-        (64, 2.61),
-        (256, 3.46),
-        (512, 3.86),
-        (1024, 4.26),
-        (4096, 5.03),
-        (16_384, 5.82),
-        (30_000, 6.17),
-    ),
-    "protein": (
-        (20, 1.0),
-        (50, 1.18),
-        (200, 1.6),
-        (512, 1.85),
-        (1024, 2.01),
-        (4096, 2.35),
-        (16_384, 2.71),
-        (30_000, 2.9),
-    ),
-    "text": ((300, 1.5), (2048, 2.8), (32_000, 3.8), (128_000, 4.4)),
-}
-# The shared scheme spells sequences with more tokens than their own pieces would (docs of `vocabulary.shared`).
-_SHARED_COST: Final[dict[Modality, float]] = {"dna": 1.21, "protein": 1.07, "text": 1.0}
 _SPEED: Final[dict[Modality, float]] = {"dna": 15e6, "protein": 15e6, "text": 2e6}  # letters a second on one core
 _MANY_EPOCHS = 4.0  # of one source; what repeats more often is learned by heart before it is learned from
-_PROMPT_TOKENS = 30  # the question, the tags and the answer of one row
-_READ = 1 << 24  # bytes read of a file to count its letters; the rest is taken to be like them
-_PACKED = 3.8  # letters in a byte of a packed file of sequences
 _ID_BYTES, _WEIGHT_BYTES, _DOWNLOAD_BYTES = 4, 4, 2  # of a token in a shard, of a weight we save, of one on the hub
 _CHECKPOINT_BYTES = 12  # a trained parameter in fp32 and its two moments
 
@@ -154,22 +121,6 @@ class Forecast:
     def disk(self) -> float:
         """Bytes in all: what has to be brought, and what the stages leave."""
         return self.download + sum(f.size for f in self.missing) + sum(stage.disk for stage in self.stages)
-
-
-def letters_per_token(kind: Modality, size: int) -> float:
-    """Letters that a piece spells on average, in a vocabulary of `size` pieces.
-
-    >>> letters_per_token("dna", 4), letters_per_token("protein", 20)
-    (1.0, 1.0)
-    >>> 6 < letters_per_token("dna", 30_000) < 6.5
-    True
-    """
-    points = _LETTERS_PER_TOKEN[kind]
-    for (small, low), (large, high) in pairwise(points):
-        if size <= large:
-            where = (math.log(max(size, small)) - math.log(small)) / (math.log(large) - math.log(small))
-            return low + where * (high - low)
-    return points[-1][1]
 
 
 def forecast(recipe: Recipe) -> Forecast:
@@ -297,7 +248,7 @@ class _Forecaster:
         if known is not None:
             return known
         size = path.stat().st_size
-        return InputFile(name, size, letters if letters is not None else _count_letters(path, size))
+        return InputFile(name, size, letters if letters is not None else count_letters(path, size))
 
     def _rate(self, kind: Modality) -> float:
         """Letters a token of the run's vocabularies, or of those that its base was made with."""
@@ -308,7 +259,7 @@ class _Forecaster:
         if kind == "text" or pieces is None:
             size = self.num_base_rows
             return letters_per_token("text", size)
-        cost = _SHARED_COST[kind] if vocabulary.scheme == "shared" else 1.0
+        cost = SHARED_COST[kind] if vocabulary.scheme == "shared" else 1.0
         return letters_per_token(kind, pieces.size) / cost
 
     def _vocabulary(self) -> StageForecast:
@@ -366,7 +317,7 @@ class _Forecaster:
             for file in self._task_files(task):
                 path = self.recipe.data_root / file.path
                 if path.is_file():
-                    total += _row_tokens(path, rate, tuning.block_size, settings.max_train_rows)
+                    total += row_tokens(path, rate, tuning.block_size, settings.max_train_rows)
                 else:
                     total += file.letters / rate
         return total * tuning.epochs
@@ -437,30 +388,3 @@ def _nearest_folder(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
-
-
-def _count_letters(path: Path, size: int) -> float:
-    """Letters in a file: without the headers of FASTA; of a large file, as its first 16 MB have them."""
-    fasta = data_suffix(path) in {".fa", ".fasta", ".fna", ".faa"}
-    num_read = num_letters = 0
-    with open_bytes(path) as stream:
-        while num_read < _READ and (lines := stream.readlines(1 << 20)):
-            num_read += sum(map(len, lines))
-            num_letters += sum(len(line) - 1 for line in lines if not (fasta and line.startswith(b">")))
-        whole = not stream.peek(1)
-    if whole:
-        return num_letters
-    unpacked = size if path.suffix in {"", data_suffix(path)} else size * _PACKED
-    return unpacked * num_letters / num_read
-
-
-def _row_tokens(path: Path, rate: float, block_size: int, max_rows: int | None) -> float:
-    """Tokens of a table's rows, each with its prompt and no longer than a block; of `max_rows` of them at most."""
-    num_rows = 0
-    total = 0.0
-    with open_bytes(path) as stream:
-        stream.readline()
-        for line in stream:
-            num_rows += 1
-            total += min(block_size, len(line) / rate + _PROMPT_TOKENS)
-    return total * min(1.0, (max_rows or num_rows) / max(1, num_rows))
