@@ -143,5 +143,16 @@ containers: $(USERS)/.ready lint-containers  ## llama-gene:cpu and llama-gene:cu
 	  $(ENGINE) build --file containers/Dockerfile --target $$target --tag llama-gene:$$target . || exit 1; \
 	done
 
+.PHONY: fuzz-readers
+
+fuzz-readers: $(READY)  ## break files under every reader, SECONDS=60
+	OMP_NUM_THREADS=1 $(BIN)/python tests/readers.py $(SECONDS)
+
+# Kills, full disks, damaged and cut files, on purpose: some fifteen minutes. A short form is in `make test`.
+.PHONY: torture
+
+torture: $(READY)  ## break the tiny run in every way, and write docs/faults.md
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m torture
+
 clean:
 	rm -rf $(VENV) build dist runs

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_gene.errors import FormatError, LlamaGeneError
-from llama_gene.files import atomic_folder, atomic_path, disk_errors, hash_value, read_json, write_json, write_text
+from llama_gene.files import (
+    atomic_folder,
+    atomic_path,
+    disk_errors,
+    hash_value,
+    read_json,
+    read_object,
+    write_json,
+    write_sealed,
+    write_text,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -157,3 +167,23 @@ def test_text_is_utf8(tmp_path: Path) -> None:
 @given(values=st.dictionaries(st.text(), json_values, min_size=2, max_size=4))
 def test_hashes_follow_the_value_and_not_its_order(values: dict[str, object]) -> None:
     assert hash_value(dict(reversed(values.items()))) == hash_value(values) != hash_value([values])
+
+
+def test_a_seal_holds_what_is_written(tmp_path: Path) -> None:
+    path, value = tmp_path / "a.json", {"b": [1, 0.5, None], "c": {"d": "e"}}
+    write_sealed(path, value)
+    assert read_json(path) == read_object(path, "b", "c") == value
+    with pytest.raises(FormatError, match=r"a\.json: not the JSON object that belongs here, with x"):
+        read_object(path, "x")
+    path.write_text(path.read_text().replace("0.5", "0.25"))
+    with pytest.raises(FormatError, match=r"a\.json: it was changed after it was written, or damaged"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "{", ""])
+def test_what_is_no_json_is_an_error_that_names_it(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(FormatError, match=r"a\.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(FormatError, match=r"cannot be read \(Is a directory\)"):
+        read_json(tmp_path)

@@ -72,10 +72,10 @@ def run_and_kill(recipe: Path, folder: Path, stage: str) -> None:
 
 
 def contents(run: Path, part: str) -> dict[str, bytes]:
-    """The files of a part of a run, without the place, the time and the speed of the run."""
+    """The files of a part of a run, without its place, its time and speed, and the seals of what says those."""
     files = {name: content.replace(bytes(run), b"RUN") for name, content in tiny.files_of(run / part).items()}
     files.pop(PAGE, None)
-    times = rb'"seconds": [0-9.]+|"tokens_per_second": \[[^]]*\]'
+    times = rb'"seal": "[0-9a-f]+"|"seconds": [0-9.]+|"tokens_per_second": \[[^]]*\]'
     return {name: re.sub(times, b"", content) for name, content in files.items()}
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from llama_gene.errors import FormatError, LlamaGeneError
 
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SEAL = "seal"
+_MAKE_IT_AGAIN = "it was written by something else, or damaged; make it again"
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -115,15 +117,48 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Like `write_json`, of an object that gets a ``seal``, the hash of all else in it, which `read_json` checks."""
+    write_json(path, seal(value))
+
+
+def seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    """`value` with the hash of what will be read back of it."""
+    return {**value, _SEAL: hash_value(json.loads(json.dumps(value)))}
+
+
+def unseal(value: Any, where: str | Path) -> Any:
+    """`value` without its seal, if it has one.
+
+    Raises:
+        FormatError: The seal is not that of the rest: some of it was changed.
+    """
+    if isinstance(value, dict) and _SEAL in value and value.pop(_SEAL) != hash_value(value):
+        raise FormatError("it was changed after it was written, or damaged", where=where, hint=_MAKE_IT_AGAIN)
+    return value
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file of ours; a missing or broken one is an error that names it."""
+    """Read a JSON file of ours; a missing, broken or changed one is an error that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FormatError("no such file", where=path) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        hint = "it was written by something else, or damaged; make it again"
-        raise FormatError(f"not valid JSON ({error})", where=path, hint=hint) from None
+    except OSError as error:
+        raise FormatError(f"it cannot be read ({error.strerror})", where=path) from None
+    # Neither ever ends in a JSONDecodeError: an integer of thousands of digits, and a list in thousands of lists.
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not valid JSON ({error})", where=path, hint=_MAKE_IT_AGAIN) from None
+    return unseal(value, path)
+
+
+def read_object(path: Path, *keys: str) -> dict[str, Any]:
+    """Like `read_json`, of an object that has at least `keys`."""
+    value = read_json(path)
+    if not isinstance(value, dict) or not set(keys) <= value.keys():
+        problem = "not the JSON object that belongs here" + (f", with {', '.join(keys)}" if keys else "")
+        raise FormatError(problem, where=path, hint=_MAKE_IT_AGAIN)
+    return value
 
 
 def hash_file(path: Path) -> str:

@@ -133,7 +133,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
     output, real, encoded = tmp_path / "corpus", encode.make_part, []
     with monkeypatch.context() as patch:
         # Killed with the shards written and the marker not.
-        patch.setattr(encode, "write_json", failing(task, KeyboardInterrupt(), encode.write_json))
+        patch.setattr(encode, "write_sealed", failing(task, KeyboardInterrupt(), encode.write_sealed))
         with pytest.raises(KeyboardInterrupt):
             build(settings(), data, nano_tokenizer, output)
     assert len(list((output / "parts").iterdir())) == task - 1

@@ -152,7 +152,7 @@ def kill_while_writing(corpus: Path, killed: Path, name: str) -> None:
     """`do_task`, but the first process that has written the shard of "bases-0001" is killed before its marker."""
     from llama_gene.corpus import encode
 
-    real = encode.write_json
+    real = encode.write_sealed
 
     def write(path: Path, value: Any) -> None:
         if name == "bases-0001" and not killed.exists():
@@ -160,11 +160,11 @@ def kill_while_writing(corpus: Path, killed: Path, name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         real(path, value)
 
-    encode.write_json = write
+    encode.write_sealed = write
     try:
         encode.do_task(corpus, name)
     finally:
-        encode.write_json = real
+        encode.write_sealed = real
 
 
 BUILD = """

@@ -158,5 +158,5 @@ def test_a_broken_part_says_so(root: Path, nano_tokenizer: GeneTokenizer, tmp_pa
     plan = freeze(settings(), root, nano_tokenizer, tmp_path / "corpus", seed=7)
     do_tasks(plan, plan.tasks, ThisProcess())
     (plan.part(plan.tasks[3]) / "documents.hashes").write_bytes(b"odd")
-    with pytest.raises(LlamaGeneError, match=r"documents\.hashes: cannot read this shard"):
+    with pytest.raises(LlamaGeneError, match=r"documents\.hashes: this shard is missing or damaged"):
         finish_corpus(plan)

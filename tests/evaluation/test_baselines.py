@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_gene.errors import LlamaGeneError
+from llama_gene.errors import FormatError, LlamaGeneError
 from llama_gene.evaluation import baselines
 from llama_gene.evaluation.baselines import fit_predict
 from llama_gene.evaluation.features import LETTERS, KmerTable
@@ -200,7 +200,12 @@ def test_the_cache_says_the_same(kind, targets, tmp_path, monkeypatch):
         for name, guess in found.items():
             assert guess.tolist() == plain[name].tolist()
             assert guess.dtype.kind == plain[name].dtype.kind
-    assert json.loads(file.read_text()).keys() == plain.keys()
+    assert json.loads(file.read_text()).keys() == {*plain, "of", "seal"}
+    other = file.with_name(f"baselines-{'0' * 32}.json")
+    other.write_text(file.read_text())
+    monkeypatch.setattr(baselines, "hash_value", lambda _: "0" * 32)
+    with pytest.raises(FormatError, match="the answers to other rows"):
+        fit_predict(kind, ["dna"], rows, targets, test, cache=tmp_path)
 
 
 @pytest.mark.parametrize("change", ["train", "targets", "test", "mmseqs"])

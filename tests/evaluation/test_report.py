@@ -182,6 +182,9 @@ def test_a_report_of_another_format(found):
 def test_results_that_contradict_themselves(changes):
     values = json.loads(report(task()).to_json())
     values["results"][0] |= changes
+    with pytest.raises(FormatError, match=r"r\.json: it was changed after it was written"):
+        Report.from_json(json.dumps(values), where="r.json")
+    del values["seal"]
     with pytest.raises(FormatError, match=r"r\.json: not a report \(results\.0"):
         Report.from_json(json.dumps(values), where="r.json")
 

@@ -161,7 +161,7 @@ def test_what_cannot_be_exported(nano_folder: Path, tmp_path: Path) -> None:
         export(tmp_path / "adapter", tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
     merge_folders(nano_folder, tmp_path / "adapter", tmp_path / "merged")
-    (tmp_path / "merged" / RECORD).write_text("{}")
+    (tmp_path / "merged" / RECORD).write_text('{"tokenizer": "another"}')
     with pytest.raises(ModelError, match="not the one that this model was made with"):
         export(tmp_path / "merged", tmp_path / "exported")
 

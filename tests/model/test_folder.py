@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from llama_gene.errors import LlamaGeneError, ModelError
+from llama_gene.files import hash_file
 from llama_gene.model.base import new_model
 from llama_gene.model.folder import RECORD, load_folder, save_folder
 from llama_gene.tokenizer import GeneTokenizer
@@ -60,7 +61,11 @@ def test_a_folder_comes_back_as_it_was(nano_folder: Path, tmp_path: Path) -> Non
     model, tokenizer, record = load_folder(nano_folder)
     save_folder(model, nano_folder, tmp_path / "copy", {"base": record["base"]})
     assert tree(tmp_path / "copy") == tree(nano_folder)
-    assert record == {"version": record["version"], "tokenizer": tokenizer.fingerprint, "base": "scratch, nano"}
+    names = {"config.json", "model.safetensors", "tokenizer.json"}
+    files = {name: hash_file(nano_folder / name) for name in names}
+    assert record == {
+        "version": record["version"], "tokenizer": tokenizer.fingerprint, "base": "scratch, nano", "files": files,
+    }  # fmt: skip
     ids = some_ids(tokenizer)
     assert np.array_equal(logits_of(load_folder(tmp_path / "copy")[0], ids), logits_of(model, ids))
 

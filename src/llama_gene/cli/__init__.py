@@ -4,7 +4,9 @@ A mistake of the user ends in one clear message and exit code 2; Ctrl-C in 130; 
 shows its traceback with exit code 1.
 """
 
+import errno
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -27,6 +29,12 @@ from llama_gene.cli import (
     vocabulary,
 )
 from llama_gene.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, LlamaGeneError
+
+# What the machine or its owner has refused, and we cannot mend: no place, no right, a folder where a file is wanted.
+_OF_THE_SYSTEM = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR,
+    errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
 
 app = typer.Typer(
     help="Teach any open language model the languages of DNA and protein, and measure honestly what it learned.",
@@ -67,9 +75,19 @@ def main() -> None:
     except LlamaGeneError as error:
         print(f"llama-gene: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+    except OSError as error:
+        if error.errno not in _OF_THE_SYSTEM:
+            _crash()
+        place = "" if error.filename is None else f"{error.filename}: "
+        print(f"llama-gene: {place}{error.strerror}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
     except Exception:  # noqa: BLE001 - a crash, too, should say what it is
-        print("llama-gene: this is a bug of ours; please report it with what follows", file=sys.stderr)
-        import traceback
+        _crash()
 
-        traceback.print_exc()
-        sys.exit(EXIT_CRASH)
+
+def _crash() -> NoReturn:
+    print("llama-gene: this is a bug of ours; please report it with what follows", file=sys.stderr)
+    import traceback
+
+    traceback.print_exc()
+    sys.exit(EXIT_CRASH)

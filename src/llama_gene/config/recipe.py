@@ -82,7 +82,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError("no such recipe", where=path) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also numbers of thousands of digits, and such depths
         raise SettingsError(f"not a TOML recipe: {error}", where=path) from None
     for override in overrides or []:
         _override(values, override)
@@ -95,7 +95,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise SettingsError(f"not an override: {override!r}", hint="write it as section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text  # a bare word or path needs no quotes on a command line
     *sections, last = key.split(".")
     for section in sections:

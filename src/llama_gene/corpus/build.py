@@ -4,7 +4,7 @@ A task that is done is not done again, so a killed build goes on where it stoppe
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from llama_gene.corpus.plan import MANIFEST, PARTS, SPLITS, CorpusTask, Plan
 from llama_gene.corpus.select import find_duplicates, find_held_out
 from llama_gene.corpus.shards import DOCUMENTS, Shard, map_array
 from llama_gene.errors import FormatError, LlamaGeneError
-from llama_gene.files import atomic_folder, hash_file, read_json, write_json
+from llama_gene.files import atomic_folder, hash_file, read_object, write_sealed
 from llama_gene.progress import progress
 from llama_gene.tokenizer import GeneTokenizer
 from llama_gene.vocabulary.bpe import num_cpus
@@ -79,6 +79,9 @@ def finish_corpus(plan: Plan) -> Any:
         LlamaGeneError: A source gives no document to train on.
     """
     results = {task.name: read_result(plan, task) for task in plan.tasks}
+    _verify(
+        {plan.part(task) / part: sum for task in plan.tasks for part, sum in results[task.name]["checksums"].items()}
+    )
     for draft in (plan.folder / PARTS).glob(".*.part.*"):  # what a worker was writing when it was killed
         shutil.rmtree(draft)
     duplicates = find_duplicates(plan)
@@ -106,7 +109,7 @@ def finish_corpus(plan: Plan) -> Any:
         "splits": checksums,
         "notes": notes,
     }
-    write_json(plan.folder / MANIFEST, manifest)
+    write_sealed(plan.folder / MANIFEST, manifest)
     return manifest
 
 
@@ -152,7 +155,7 @@ def load_manifest(corpus: Path, tokenizer: GeneTokenizer) -> Any:
         FormatError: The corpus is unfinished, or was encoded by another tokenizer.
     """
     path = corpus / MANIFEST
-    manifest = read_json(path)
+    manifest = read_object(path, "plan", "tasks", "splits", "sources")
     if manifest["plan"]["tokenizer"] != tokenizer.fingerprint:
         raise FormatError("this corpus was encoded by another tokenizer", where=path, hint="build it again")
     return manifest
@@ -167,7 +170,11 @@ def verify_shards(corpus: Path, manifest: Any) -> None:
     checksums = {corpus / SPLITS / name: checksum for name, checksum in manifest["splits"].items()}
     for name, task in manifest["tasks"].items():
         checksums |= {corpus / PARTS / name / part: checksum for part, checksum in task["checksums"].items()}
+    _verify(checksums)
+
+
+def _verify(checksums: Mapping[Path, str]) -> None:
     for path, checksum in checksums.items():
-        if not path.exists() or hash_file(path) != checksum:
-            hint = f"remove {corpus} and build the corpus again"
+        if not path.is_file() or hash_file(path) != checksum:
+            hint = f"remove the folder {path.parent} and build the corpus again"
             raise FormatError("this shard is missing or damaged", where=path, hint=hint)

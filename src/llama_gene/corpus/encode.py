@@ -16,7 +16,7 @@ from llama_gene.corpus.plan import CorpusTask, Plan
 from llama_gene.corpus.shards import PART_FILES, PartWriter
 from llama_gene.corpus.source import Document, read_documents
 from llama_gene.errors import FormatError
-from llama_gene.files import atomic_folder, hash_file, read_json, write_json
+from llama_gene.files import atomic_folder, hash_file, read_object, write_sealed
 from llama_gene.sequences.read import Reject
 from llama_gene.tokenizer import GeneTokenizer
 
@@ -51,7 +51,7 @@ def make_part(plan: Plan, task: CorpusTask, tokenizer: GeneTokenizer) -> None:
         after = plan.path(task).stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             plan.require_unchanged(task)
-        write_json(draft / "done.json", result | {"fingerprint": task.fingerprint})
+        write_sealed(draft / "done.json", result | {"fingerprint": task.fingerprint})
 
 
 def read_result(plan: Plan, task: CorpusTask) -> dict[str, Any]:
@@ -63,8 +63,7 @@ def read_result(plan: Plan, task: CorpusTask) -> dict[str, Any]:
     if not plan.is_done(task):
         hint = f"do it: llama-gene corpus work {plan.folder}"
         raise FormatError("this part of the corpus is missing", where=plan.part(task), hint=hint)
-    result: dict[str, Any] = read_json(plan.part(task) / "done.json")
-    return result
+    return read_object(plan.part(task) / "done.json", "checksums")
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ import numpy as np
 from llama_gene.config import CorpusSettings, Modality, SourceSettings, find_files
 from llama_gene.corpus.contamination import Guard, HeldOutFile, collect
 from llama_gene.errors import FormatError, LlamaGeneError, SettingsError
-from llama_gene.files import atomic_path, hash_file, hash_value, read_json, write_json
+from llama_gene.files import atomic_path, hash_file, hash_value, read_json, read_object, write_sealed
 from llama_gene.progress import progress
 from llama_gene.sequences.alphabet import Kind
 from llama_gene.sequences.compression import Section
@@ -92,8 +92,8 @@ class Plan:
         if not (corpus / PLAN).is_file():
             hint = f"make one first: {_PLAN_IT}"
             raise FormatError("no plan of a corpus in it", where=corpus, hint=hint)
-        places = read_json(corpus / _PLACES)
-        return cls(corpus, Path(places["root"]), Path(places["tokenizer"]), read_json(corpus / PLAN))
+        places, content = read_object(corpus / _PLACES, "root", "tokenizer"), read_object(corpus / PLAN, "tasks")
+        return cls(corpus, Path(places["root"]), Path(places["tokenizer"]), content)
 
     @cached_property
     def settings(self) -> CorpusSettings:
@@ -141,7 +141,7 @@ class Plan:
     def is_done(self, task: CorpusTask) -> bool:
         """Whether the result of a task is there."""
         marker = self.part(task) / "done.json"
-        return marker.is_file() and read_json(marker)["fingerprint"] == task.fingerprint
+        return marker.is_file() and read_object(marker, "fingerprint")["fingerprint"] == task.fingerprint
 
     def require_unchanged(self, task: CorpusTask) -> None:
         """Check that the file of a task is what it was when the plan was made.
@@ -235,8 +235,8 @@ def freeze(
     if not (corpus / PLAN).is_file() or read_json(corpus / PLAN) != plan.content:
         # What was made by another plan is no corpus any more.
         (corpus / MANIFEST).unlink(missing_ok=True)
-        write_json(corpus / PLAN, plan.content)
-    write_json(corpus / _PLACES, {"root": str(plan.root), "tokenizer": str(plan.tokenizer_folder)})
+        write_sealed(corpus / PLAN, plan.content)
+    write_sealed(corpus / _PLACES, {"root": str(plan.root), "tokenizer": str(plan.tokenizer_folder)})
     known = {task.name for task in plan.tasks}
     for part in (corpus / PARTS).glob("*"):
         if part.name not in known:

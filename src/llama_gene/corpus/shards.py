@@ -151,6 +151,6 @@ def map_array(path: Path, dtype: str) -> NDArray[Any]:
             if path.stat().st_size == 0:
                 return np.empty(0, dtype=dtype)
             return np.frombuffer(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ), dtype=dtype)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         hint = "the shard is missing or damaged; remove the corpus folder and build it again"
         raise FormatError(f"cannot read this shard ({error})", where=path, hint=hint) from None

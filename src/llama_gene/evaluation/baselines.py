@@ -22,10 +22,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from llama_gene.errors import FormatError
 from llama_gene.evaluation.alignment import best_aligned, find_mmseqs
 from llama_gene.evaluation.features import Kind, KmerTable, Matrix
 from llama_gene.evaluation.translation import translation_rule
-from llama_gene.files import hash_value, read_json, write_json
+from llama_gene.files import hash_value, read_object, write_sealed
 
 TaskKind = Literal["classification", "regression", "multilabel", "text"]
 Rows = Sequence[tuple[str, ...]]
@@ -43,7 +44,7 @@ _RIDGE_ALPHA = 1.0
 _MAX_ITERATIONS = 500
 _NEAREST_BLOCK = 256
 # With all of the above in the name of what is cached. Count it up when a baseline changes in another way.
-_EDITION = 1
+_EDITION = 2
 
 
 def fit_predict(
@@ -90,10 +91,12 @@ def fit_predict(
     path = cache / f"baselines-{hash_value(known)[:32]}.json"
     if not path.is_file():
         found = _fit_predict(task_kind, kinds, train, answers, test)
-        write_json(path, {name: guess.tolist() for name, guess in found.items()})
+        write_sealed(path, {"of": path.stem} | {name: guess.tolist() for name, guess in found.items()})
     dtype = np.float64 if task_kind == "regression" else answers.dtype
     # In the order of the report: JSON keeps none.
-    kept = read_json(path)
+    kept = read_object(path, "of")
+    if kept["of"] != path.stem:
+        raise FormatError("the answers to other rows", where=path, hint="remove it")
     return {name: np.asarray(kept[name], dtype=dtype) for name in _ORDER if name in kept}
 
 

@@ -6,7 +6,7 @@ from llama_gene.errors import ModelError
 from llama_gene.evaluation.evaluate import describe_model
 from llama_gene.evaluation.layout import SIMULATED, metric_name
 from llama_gene.evaluation.result import Report
-from llama_gene.files import read_json
+from llama_gene.files import read_object
 from llama_gene.model.folder import RECORD
 
 
@@ -30,7 +30,7 @@ def scores_of(model: Path, report: Path | None = None) -> str:
         raise ModelError(f"the report cannot be read ({error.strerror})", where=file, hint="check --report") from None
     found = Report.from_json(text, where=str(file))
     # As words: of two models of a run, tokens and minutes differ.
-    described = {name: str(value) for name, value in describe_model(read_json(model / RECORD)).items()}
+    described = {name: str(value) for name, value in describe_model(read_object(model / RECORD)).items()}
     if {name: str(value) for name, value in found.model.items()} != described:
         if report is None:
             return ""

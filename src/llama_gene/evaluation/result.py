@@ -13,6 +13,7 @@ from llama_gene.evaluation.detail import LengthBin, WrongAnswer
 from llama_gene.evaluation.explained import Explained
 from llama_gene.evaluation.outcomes import AnswerKind, KeptRows
 from llama_gene.evaluation.value import Value
+from llama_gene.files import seal, unseal
 from llama_gene.metrics import Score
 
 Verdict = Literal["above", "within error", "below", "no comparison"]
@@ -228,7 +229,7 @@ class Report(Value):
 
     def to_json(self) -> str:
         """The report as JSON text that `from_json` reads back to the same; valid JSON even where values are NaN."""
-        return self.model_dump_json(indent=2) + "\n"
+        return json.dumps(seal(json.loads(self.model_dump_json())), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, where: str | None = None) -> "Report":
@@ -241,9 +242,9 @@ class Report(Value):
         Raises:
             FormatError: It is no report, or one of another format.
         """
-        _require_format(text, where)
+        values = _read(text, where)
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(text if values is None else json.dumps(values))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
@@ -251,15 +252,17 @@ class Report(Value):
             raise FormatError(problem, where=where, hint="it takes the report.json of an evaluation") from None
 
 
-def _require_format(text: str, where: str | None) -> None:
+def _read(text: str, where: str | None) -> Any:
+    """The values of a report of this format, as it was written; None of what is none, which its reader says better."""
     try:
         values: Any = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return  # which the reader says better
+    except (ValueError, RecursionError):
+        return None
     if not isinstance(values, dict) or not {"title", "results"} <= set(values):
-        return
+        return None
     found = values.get("format", 1)
     if found != FORMAT:
         problem = f"a report of format {found!r:.20}, made by llama-gene {values.get('version')!r:.20}"
         hint = f"this version reads format {FORMAT}: evaluate again, or read it with the version that made it"
         raise FormatError(problem, where=where, hint=hint)
+    return unseal(values, where or "the report")

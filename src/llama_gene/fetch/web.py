@@ -181,7 +181,7 @@ def _version(headers: Message) -> str | None:
 
 def _length(headers: Message) -> int | None:
     length = headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+    return int(length) if re.fullmatch("[0-9]{1,18}", length) else None
 
 
 def _is_packed(headers: Message) -> bool:

@@ -6,15 +6,18 @@ name. A journal belongs to one input and one question; where another is asked, t
 """
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from llama_gene.errors import FormatError, LlamaGeneError
-from llama_gene.files import disk_errors, publish, read_json, write_json
+from llama_gene.files import disk_errors, publish, read_object, write_sealed
 
+_PIECE = 1 << 20
 Finish = Callable[[Path, Path], None]
 """Makes the final file, its second argument, of all rows, its first."""
 
@@ -26,22 +29,25 @@ class GrowingFile:
         stream: The partial file, open at its end.
         journal: Where its state is kept.
         identity: What the rows are; None: nobody can know, so they cannot be gone on from.
-        num_rows: Rows that count.
+        kept: What of the file counts.
     """
 
-    def __init__(self, stream: BinaryIO, journal: Path, identity: str | None, num_rows: int) -> None:
-        self._stream, self._journal, self._identity, self.num_rows = stream, journal, identity, num_rows
+    def __init__(self, stream: BinaryIO, journal: Path, identity: str | None, kept: "_Kept") -> None:
+        self._stream, self._journal, self._identity = stream, journal, identity
+        self.num_rows, self._digest = kept.num_rows, kept.digest
 
     def append(self, text: str, num_rows: int) -> None:
         """Write a block of rows: all of it counts from here on, or none of it."""
-        self._stream.write(text.encode())
+        data = text.encode()
+        self._digest.update(data)
+        self._stream.write(data)
         self._stream.flush()
         self.num_rows += num_rows
         if self._identity is None:
             return
         os.fsync(self._stream.fileno())
-        state = {"identity": self._identity, "rows": self.num_rows, "bytes": self._stream.tell()}
-        write_json(self._journal, state)
+        state = {"rows": self.num_rows, "bytes": self._stream.tell(), "sha256": self._digest.hexdigest()}
+        write_sealed(self._journal, state | {"identity": self._identity})
 
 
 @contextmanager
@@ -61,7 +67,7 @@ def grow(output: Path, identity: str | None, finish: Finish = publish) -> Iterat
         if output.is_dir():
             raise IsADirectoryError(21, "a folder", str(output))
         output.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("ab") as stream:
+        with partial.open("a+b") as stream:
             _lock(stream, output)
             file = GrowingFile(stream, journal, identity, _rewind(stream, journal, identity))
             try:
@@ -83,16 +89,28 @@ def _lock(stream: BinaryIO, output: Path) -> None:
         raise LlamaGeneError("another process is writing this file", where=output, hint=hint) from None
 
 
-def _rewind(stream: BinaryIO, journal: Path, identity: str | None) -> int:
-    """Cut the partial file down to what counts; returns its rows."""
-    rows, size = 0, 0
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Rows that count, and the SHA-256 of their bytes so far."""
+
+    num_rows: int
+    digest: Any
+
+
+def _rewind(stream: BinaryIO, journal: Path, identity: str | None) -> _Kept:
+    """Cut the partial file down to what counts."""
+    rows, size, digest = 0, 0, hashlib.sha256()
     if identity is not None and journal.is_file():
-        try:
-            state = read_json(journal)
-            if state["identity"] == identity and state["bytes"] <= os.fstat(stream.fileno()).st_size:
-                rows, size = int(state["rows"]), int(state["bytes"])
-        except (FormatError, KeyError, TypeError, ValueError):
-            pass  # not a journal of ours: the rows begin anew
+        with suppress(FormatError):  # not a journal of ours: the rows begin anew
+            state = read_object(journal, "identity", "rows", "bytes", "sha256")
+            found = hashlib.sha256()
+            stream.seek(0)
+            left = int(state["bytes"])
+            while piece := stream.read(min(left, _PIECE)):
+                found.update(piece)
+                left -= len(piece)
+            if state["identity"] == identity and found.hexdigest() == state["sha256"]:
+                rows, size, digest = int(state["rows"]), int(state["bytes"]), found
     stream.truncate(size)
     stream.seek(size)
-    return rows
+    return _Kept(rows, digest)

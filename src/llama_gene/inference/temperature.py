@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from llama_gene.errors import FormatError
-from llama_gene.files import read_json, write_json
+from llama_gene.files import read_json, write_sealed
 
 FILE = "calibration.json"
 
@@ -35,12 +35,12 @@ def keep_temperature(folder: Path, task: str, temperature: float, fitted_on: str
         temperature: Above 0.
         fitted_on: The rows it was fitted on, in words.
     """
-    write_json(folder / FILE, _read(folder) | {task: {"temperature": temperature, "fitted_on": fitted_on}})
+    write_sealed(folder / FILE, _read(folder) | {task: {"temperature": temperature, "fitted_on": fitted_on}})
 
 
 def _read(folder: Path) -> dict[str, dict[str, float | str]]:
     path = folder / FILE
-    if not path.is_file():
+    if not path.exists():
         return {}
     kept = read_json(path)
     if not isinstance(kept, dict) or not all(_holds(entry) for entry in kept.values()):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama_gene.errors import LlamaGeneError, ModelError, SettingsError
-from llama_gene.files import disk_errors, read_json
+from llama_gene.files import disk_errors, read_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -184,7 +184,7 @@ def check_causal(folder: Path) -> dict[str, Any]:
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    config: dict[str, Any] = read_json(folder / "config.json")
+    config = read_object(folder / "config.json")
     architectures = config.get("architectures") or []
     if "auto_map" in config and config.get("model_type") not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError("this model needs code from its own folder, which is not run", where=folder)
@@ -208,7 +208,6 @@ def load_model(folder: Path, **options: Any) -> "PreTrainedModel":
     Raises:
         ModelError: No weights, damaged weights, or no causal language model.
     """
-    import safetensors
     from transformers import AutoModelForCausalLM
 
     check_causal(folder)
@@ -216,11 +215,23 @@ def load_model(folder: Path, **options: Any) -> "PreTrainedModel":
     if not any(folder.glob("*.safetensors")):
         hint = "only safetensors are read, since other formats can run code; convert the weights first"
         raise ModelError("no *.safetensors in this folder", where=folder, hint=hint)
+    _check_index(folder)
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype="float32", use_safetensors=True, **options
+            folder, dtype="float32", use_safetensors=True, trust_remote_code=False, **options
         )
-    except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 - a configuration from outside makes transformers fail in any way
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"the weights cannot be loaded ({first})", where=folder) from None
     return model
+
+
+def _check_index(folder: Path) -> None:
+    """Check that the files of weights that an index names lie in the model's own folder."""
+    path = folder / "model.safetensors.index.json"
+    if not path.is_file():
+        return
+    names = read_object(path, "weight_map")["weight_map"]
+    for name in names.values() if isinstance(names, dict) else [names]:
+        if not (isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name):
+            raise ModelError(f"it names weights that are not in this folder: {name!r:.80}", where=path)

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_gene.errors import ModelError
-from llama_gene.files import atomic_folder, read_json, write_json, write_text
+from llama_gene.files import atomic_folder, read_json, write_text
 from llama_gene.model import stock
 from llama_gene.model.card import Check, write_card
-from llama_gene.model.folder import RECORD, load_folder
+from llama_gene.model.folder import copy_file, load_folder, write_record
 from llama_gene.tokenizer import GeneTokenizer
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def export(folder: Path, output: Path, *, scores: str = "", half: bool = False) 
         _copy(folder, draft)
         if half:
             _replace_weights(model, draft)
+        write_record(draft, _without_places(record))
         # The checking process loads it once more: not both at a time.
         del model
         gc.collect()
@@ -205,15 +206,19 @@ def _copy(folder: Path, draft: Path) -> None:
     """Copy what belongs to a model, and nothing that happens to lie beside it."""
     for pattern in EXPORTED_FILES:
         for file in sorted(folder.glob(pattern)):
-            shutil.copyfile(file, draft / file.name)
+            copy_file(file, draft / file.name)
     for name in EXPORTED_FOLDERS:
         if (folder / name).is_dir():
-            shutil.copytree(folder / name, draft / name, copy_function=shutil.copyfile)
-    record = read_json(folder / RECORD)
-    for rows in record.get("tasks", {}).values():
-        if "path" in rows:
-            rows["path"] = Path(rows["path"]).name  # where the rows lay is nobody's business
-    write_json(draft / RECORD, record)
+            shutil.copytree(folder / name, draft / name, copy_function=lambda file, to: copy_file(Path(file), Path(to)))
+
+
+def _without_places(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without where the rows lay, which is nobody's business."""
+    tasks = {
+        name: rows | {"path": Path(rows["path"]).name} if "path" in rows else rows
+        for name, rows in record.get("tasks", {}).items()
+    }
+    return record | ({"tasks": tasks} if tasks else {})
 
 
 def _replace_weights(model: "PreTrainedModel", draft: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from llama_gene.errors import ModelError
-from llama_gene.files import hash_file, hash_value, read_json
-from llama_gene.model.folder import RECORD, load_folder, save_folder
+from llama_gene.files import hash_file, hash_value, read_object
+from llama_gene.model.folder import RECORD, load_folder, require_whole, save_folder, write_record
 from llama_gene.model.lora import quiet_peft
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def save_adapter(model: "PeftModel", folder: Path, tokenizer_fingerprint: str) -
         folder: The folder to make.
         tokenizer_fingerprint: Of the tokenizer it was trained with; kept with the hash of the base's weights.
     """
-    from llama_gene.files import atomic_folder, write_json
+    from llama_gene.files import atomic_folder
     from llama_gene.model.rows import joined_state, row_parameters
 
     plain = model.get_base_model()
@@ -54,7 +54,7 @@ def save_adapter(model: "PeftModel", folder: Path, tokenizer_fingerprint: str) -
     base = hash_weights(Path(plain.name_or_path))
     with atomic_folder(folder) as draft:
         model.save_pretrained(draft, state_dict=joined_state(model), save_embedding_layers=rows_trained)
-        write_json(draft / RECORD, {"tokenizer": tokenizer_fingerprint, "base": base})
+        write_record(draft, {"tokenizer": tokenizer_fingerprint, "base": base})
 
 
 def hash_weights(folder: Path) -> str:
@@ -73,12 +73,16 @@ def load_merged(base: Path, adapter: Path) -> "PreTrainedModel":
     if not (adapter / "adapter_config.json").exists():
         raise ModelError("no adapter_config.json: this is no adapter", where=adapter)
     model, tokenizer, _ = load_folder(base)
-    trained_on: dict[str, Any] = read_json(adapter / RECORD)
+    trained_on = read_object(adapter / RECORD)
     hint = "merge it into the model it was trained on"
     if trained_on.get("tokenizer") != tokenizer.fingerprint:
         raise ModelError(f"this adapter was trained with another tokenizer than {base}", where=adapter, hint=hint)
     if trained_on.get("base") != hash_weights(base):
         raise ModelError(f"this adapter was trained on other weights than those of {base}", where=adapter, hint=hint)
+    if not (adapter / "adapter_model.safetensors").is_file():
+        hint = "only safetensors are read, since other formats can run code"
+        raise ModelError("no adapter_model.safetensors in this folder", where=adapter, hint=hint)
+    require_whole(adapter, trained_on)
     with quiet_peft():
         return merge(PeftModel.from_pretrained(model, adapter))
 
@@ -90,7 +94,10 @@ def merge_folders(base: Path, adapter: Path, output: Path) -> None:
         ModelError: The adapter was trained on other weights or with another tokenizer, or is no adapter.
     """
     merged = load_merged(base, adapter)
-    record: dict[str, Any] = read_json(base / RECORD)
+    record = read_object(base / RECORD)
     save_folder(
-        merged, base, output, {key: value for key, value in record.items() if key not in {"version", "tokenizer"}}
+        merged,
+        base,
+        output,
+        {key: value for key, value in record.items() if key not in {"version", "tokenizer", "files"}},
     )

@@ -9,14 +9,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import llama_gene
 from llama_gene.config import Recipe, Settings
-from llama_gene.errors import LlamaGeneError, SettingsError
-from llama_gene.files import hash_file, hash_value, read_json, write_json
+from llama_gene.errors import FormatError, LlamaGeneError, SettingsError
+from llama_gene.files import hash_file, hash_value, read_object, write_json, write_sealed
 from llama_gene.pipeline.stages import Stage, stages_of
 from llama_gene.training.launch import joined, launch
 from llama_gene.training.parallel import num_processes, rank, world_size
@@ -66,7 +66,11 @@ class Run:
     def is_done(self, stage: Stage) -> bool:
         """Whether the result of `stage` is there, made from what it would be made from now."""
         stamp = self.folder / _STAMPS / f"{stage.name}.json"
-        return stage.output.exists() and stamp.exists() and read_json(stamp)["fingerprint"] == self.fingerprint(stage)
+        return (
+            stage.output.exists()
+            and stamp.exists()
+            and read_object(stamp, "fingerprint")["fingerprint"] == self.fingerprint(stage)
+        )
 
     def plan(self) -> Iterator[tuple[Stage, bool]]:
         """Each stage, and whether it would be skipped; nothing is written."""
@@ -165,7 +169,7 @@ class Run:
         else:
             stage.make(work)
         seconds = time.monotonic() - started
-        write_json(
+        write_sealed(
             self.folder / _STAMPS / f"{stage.name}.json", {"fingerprint": fingerprint, "seconds": round(seconds, 1)}
         )
         shutil.rmtree(work.parent, ignore_errors=True)
@@ -211,7 +215,9 @@ class _FileHashes:
 
     def __init__(self, path: Path) -> None:
         self._path, self.keep = path, False
-        self._known: dict[str, list[Any]] = read_json(path) if path.exists() else {}
+        self._known: dict[str, list[Any]] = {}
+        with suppress(FormatError):  # none are known yet, or what was known is damaged
+            self._known = read_object(path)
 
     def __call__(self, path: Path) -> str:
         stat = path.stat()
@@ -219,7 +225,7 @@ class _FileHashes:
         if self._known.get(key, [])[:2] != state:
             self._known[key] = [*state, hash_file(path)]
             if self.keep:
-                write_json(self._path, self._known)
+                write_sealed(self._path, self._known)
         return str(self._known[key][2])
 
 

@@ -1,5 +1,6 @@
 """The stages that know tasks: tuning on their rows, and evaluating what came of it."""
 
+import json
 import os
 import platform
 import sys
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 import llama_gene
 from llama_gene.config import InstructionSettings, Recipe, find_files
-from llama_gene.errors import TaskError
-from llama_gene.files import atomic_folder, write_text
+from llama_gene.errors import FormatError, TaskError
+from llama_gene.files import atomic_folder, read_object, write_sealed, write_text
 from llama_gene.sequences.read import Reject
 from llama_gene.tasks.convert import find_split, tables_folder
 from llama_gene.tasks.registry import load_task
@@ -21,6 +22,7 @@ from llama_gene.tasks.rows import LoadedRows, load_rows
 from llama_gene.tasks.task import Task
 
 if TYPE_CHECKING:
+    from llama_gene.evaluation.result import TaskResult
     from llama_gene.finetune import InstructionRows
     from llama_gene.inference.engine import Engine
 
@@ -190,9 +192,9 @@ class Tuning:
                     words = ask_in_other_words(untuned, engine, task, rows, batch_tokens=settings.batch_tokens)
                     result = result.model_copy(update={"other_words": words})
                 write_text(rows_kept, outcomes.to_tsv())
-                write_text(kept, result.model_dump_json())
-            results.append(TaskResult.model_validate_json(kept.read_text(encoding="utf-8")))
-            predictions[task.name] = rows_kept.read_text(encoding="utf-8")
+                write_sealed(kept, json.loads(result.model_dump_json()))
+            results.append(TaskResult.model_validate_json(json.dumps(read_object(kept, "name", "rows"))))
+            predictions[task.name] = _read_rows(rows_kept, results[-1])
         with atomic_folder(self.folder / "report") as draft:
             write(self._report(engine.record, results), draft, predictions)
 
@@ -235,6 +237,15 @@ class Tuning:
             bits_per_letter=_bits(record),
             english=_english_of(record),
         )
+
+
+def _read_rows(path: Path, result: "TaskResult") -> str:
+    """What was answered to each row, as it was written with the scores."""
+    from llama_gene.evaluation.outcomes import Outcomes
+
+    if result.rows is None or not path.is_file():
+        raise FormatError("the answers to its rows are missing", where=path, hint=f"remove the folder {path.parent}")
+    return Outcomes.read(path, result.kind, result.rows).to_tsv()
 
 
 def _machine() -> str:

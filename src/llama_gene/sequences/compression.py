@@ -28,6 +28,10 @@ _NUM_MAGIC = max(map(len, _MAGIC))
 _BUFFER = 1 << 20
 # A kilobyte of zstd can unpack to 32 MB at most, and its decoder takes no limit: so it is fed by the kilobyte.
 _ZSTD_INPUT = 1 << 10
+# Sequences and tables pack to a tenth, the most repetitive to a fiftieth. What grows beyond this was made to fill a
+# memory, or is nothing that one learns from.
+_MOST_GROWTH = 500
+_FREE_GROWTH = 1 << 28  # bytes that any file may unpack to
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,9 @@ def open_bytes(path: str | Path, section: Section | None = None) -> Iterator[io.
         head = source.read(_NUM_MAGIC)
         if not head:
             raise FormatError("the file is empty", where=name, hint="give a file with something in it")
-        unpacked = _unpack(_Joined(head, source), head, name)
-        stream = _buffered(_Guarded(unpacked, name))
+        packed = _Joined(head, source)
+        unpacked = _unpack(packed, head, name)
+        stream = _buffered(_Guarded(unpacked, name, packed if is_compressed(head) else None))
         if not stream.peek(1):
             raise FormatError("the file is empty once it is unpacked", where=name, hint="make it again")
         yield stream
@@ -192,11 +197,16 @@ def _truncated(name: str) -> FormatError:
 
 
 class _Joined(io.RawIOBase):
-    """The bytes already read from a stream that cannot seek back, then the rest of it."""
+    """The bytes already read from a stream that cannot seek back, then the rest of it.
+
+    Attributes:
+        num_bytes: How many were read.
+    """
 
     def __init__(self, head: bytes, source: BinaryIO) -> None:
         self._head = head
         self._source = source
+        self.num_bytes = 0
 
     def readable(self) -> bool:
         return True
@@ -205,6 +215,7 @@ class _Joined(io.RawIOBase):
         view = memoryview(buffer)
         data = self._head[: len(view)] or self._source.read(len(view))
         self._head = self._head[len(data) :]
+        self.num_bytes += len(data)
         view[: len(data)] = data
         return len(data)
 
@@ -228,11 +239,19 @@ class _Limited(io.RawIOBase):
 
 
 class _Guarded(io.RawIOBase):
-    """Turns what the decoders raise on a broken file into an error that names the file."""
+    """Turns what the decoders raise on a broken file into an error that names the file, and stops at bombs.
 
-    def __init__(self, source: BinaryIO, name: str) -> None:
+    Args:
+        source: The unpacked bytes.
+        name: What messages call the file.
+        packed: Where they come from, if they were packed.
+    """
+
+    def __init__(self, source: BinaryIO, name: str, packed: _Joined | None) -> None:
         self._source = source
         self._name = name
+        self._packed = packed
+        self._num_bytes = 0
 
     def readable(self) -> bool:
         return True
@@ -251,6 +270,10 @@ class _Guarded(io.RawIOBase):
                 ) from None
             hint = "copy or download it again"
             raise FormatError(f"the compressed file is damaged ({error})", where=self._name, hint=hint) from None
+        self._num_bytes += len(data)
+        if self._packed and self._num_bytes > max(_FREE_GROWTH, _MOST_GROWTH * self._packed.num_bytes):
+            hint = "if that is what it is meant to hold, unpack it first"
+            raise FormatError(f"it unpacks to more than {_MOST_GROWTH} times its size", where=self._name, hint=hint)
         view[: len(data)] = data
         return len(data)
 

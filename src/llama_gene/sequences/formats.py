@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 _MAX_HEADER = 1 << 24
 _NEXT_HEADER = re.compile(rb"\n(?=[>;])")
 _ODD_BYTE = re.compile(rb"[\x80-\xff]")
-_LOCUS_LENGTH = re.compile(r"\s(\d+) (?:bp|aa)\b")
+_LOCUS_LENGTH = re.compile(r"\s([0-9]{1,18}) (?:bp|aa)\b")
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from llama_gene.sequences.table import Row
 TSV_COLUMNS = ("Entry", "Sequence", "Function [CC]")
 
 _START = re.compile(rb"ID   \S+\s+(?:Reviewed|Unreviewed);")
-_LENGTH = re.compile(r"SEQUENCE\s+(\d+) AA;")
+_LENGTH = re.compile(r"SEQUENCE\s+([0-9]{1,18}) AA;")
 _FUNCTION = re.compile(r"(?:^|[;.]?\s+)FUNCTION:\s*")
 _FULL_NAME = re.compile(r"Full=([^;{]+)")
 # {ECO:0000269|PubMed:12345678} and (PubMed:12345678, PubMed:2): where a statement is from, and none of its words.

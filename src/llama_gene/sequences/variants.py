@@ -9,6 +9,7 @@ from llama_gene.errors import FormatError
 from llama_gene.sequences.compression import display_name, open_text
 from llama_gene.sequences.read import Reject
 
+_POSITION = re.compile("[0-9]{1,18}")
 _LETTERS = re.compile("[ACGTNacgtn]+")
 
 
@@ -54,8 +55,8 @@ def read_variants(path: str | Path, on_reject: Callable[[Reject], None]) -> Iter
                 hint = "a VCF line begins with CHROM, POS, ID, REF and ALT, separated by tabs"
                 raise FormatError(f"{len(cells)} columns", where=where, hint=hint)
             record, position, identity, reference, alternatives = cells[:5]
-            if not position.isdecimal() or int(position) < 1:
-                raise FormatError(f"POS {position!r} is no position", where=where, hint="it counts from 1")
+            if not _POSITION.fullmatch(position) or int(position) < 1:
+                raise FormatError(f"POS {position!r:.40} is no position", where=where, hint="it counts from 1")
             if not _LETTERS.fullmatch(reference):
                 raise FormatError(f"REF {reference!r:.40} is no DNA", where=where, hint="it has the letters ACGTN")
             for alternative in alternatives.split(","):

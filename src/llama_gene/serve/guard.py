@@ -19,6 +19,7 @@ from llama_gene.serve.telemetry import Telemetry
 _OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/healthz", "/readyz"})  # these need no key
 _UNLIMITED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _MOST_THROWN_AWAY = 256 << 20
+_MOST_DIGITS = 18  # of a length; more of them are a length beyond any limit, and work to read
 _NUM_ADDRESSES = 10_000
 _BURST_SECONDS = 2.0
 # The page needs nothing from elsewhere, and nothing may frame it, send from it or run in it.
@@ -97,7 +98,7 @@ class Guard:
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         chunks: list[bytes] = []
         size, most = 0, self._limits.body_bytes
-        too_large = int(declared) > most if declared.isdigit() else False
+        too_large = declared.isdigit() and (len(declared) > _MOST_DIGITS or int(declared) > most)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 while True:

@@ -69,8 +69,8 @@ def _load(name_or_path: str | Path) -> Task:
         raise TaskError("no such task file", where=path, hint="give a .toml file, or the name of a built-in task")
     try:
         task = _parse(path.read_text(encoding="utf-8"), path)
-    except UnicodeDecodeError as error:
-        raise TaskError(f"not UTF-8 text ({error.reason})", where=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"it cannot be read ({error})", where=path) from None
     if task.data.startswith("."):
         task = task.model_copy(update={"data": str((path.parent / task.data).resolve())})
     return task
@@ -79,7 +79,7 @@ def _load(name_or_path: str | Path) -> Task:
 def _parse(text: str, where: str | Path) -> Task:
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and such depths
         raise TaskError(f"not valid TOML: {error}", where=where) from None
     return _validated(values, where)
 

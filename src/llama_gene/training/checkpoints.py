@@ -5,7 +5,6 @@ Weights and optimizer lie whole, by the names of the parameters, so that any num
 This module imports torch; import it where it is used.
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from llama_gene.files import hash_file, read_json, write_json
+from llama_gene.errors import FormatError
+from llama_gene.files import hash_file, read_json, read_object, write_json, write_sealed
 from llama_gene.training.gather import dealt_out, gathered, put_back
 from llama_gene.training.parallel import gather_objects, rank
 
@@ -48,15 +48,14 @@ def checkpoint_step(checkpoint: Path) -> int:
 
 def _damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint; None if nothing is."""
-    marker = folder / _MARKER
-    if not marker.exists():
+    if not (folder / _MARKER).exists():
         return f"it has no {_MARKER}"
     try:
-        sums: dict[str, str] = json.loads(marker.read_text(encoding="utf-8"))
-    except ValueError:
+        sums = read_object(folder / _MARKER, _WEIGHTS)
+    except FormatError:
         return f"{_MARKER} is damaged"
     for name, value in sums.items():
-        if not (folder / name).exists():
+        if not (folder / name).is_file():
             return f"{name} is missing"
         if hash_file(folder / name) != value:
             return f"{name} is damaged"
@@ -71,7 +70,7 @@ def finish_checkpoint(draft: Path, final: Path, keep: int) -> None:
         final: Its place among the others.
         keep: How many to keep, this one included.
     """
-    write_json(
+    write_sealed(
         draft / _MARKER,
         {path.relative_to(draft).as_posix(): hash_file(path) for path in draft.rglob("*") if path.is_file()},
     )

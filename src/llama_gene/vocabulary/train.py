@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, models
 
 from llama_gene.errors import FormatError, SequenceError, TokenizerError
-from llama_gene.files import atomic_folder, read_json, write_json
+from llama_gene.files import atomic_folder, hash_file, read_object, write_sealed
 from llama_gene.sequences.alphabet import ALPHABETS, Kind
 from llama_gene.vocabulary.bpe import MAX_PIECES, PieceEncoder, PieceLearner
 from llama_gene.vocabulary.normalizer import LETTERS
@@ -107,7 +107,8 @@ class SequenceVocabulary:
         """Write `folder`: a stock ``tokenizer.json``, and ``vocabulary.json`` with kind, size and sources."""
         with atomic_folder(folder) as draft:
             self.tokenizer().save(str(draft / _TOKENIZER))
-            write_json(draft / _METADATA, {"kind": self.kind, "size": self.size, "sources": list(self.sources)})
+            metadata = {"kind": self.kind, "size": self.size, "sources": list(self.sources)}
+            write_sealed(draft / _METADATA, metadata | {"sha256": hash_file(draft / _TOKENIZER)})
 
     @classmethod
     def load(cls, folder: Path) -> "SequenceVocabulary":
@@ -116,7 +117,7 @@ class SequenceVocabulary:
         Raises:
             FormatError: If a file is missing or is not what `save` writes.
         """
-        metadata, spec = read_json(folder / _METADATA), read_json(folder / _TOKENIZER)
+        metadata, spec = read_object(folder / _METADATA), read_object(folder / _TOKENIZER)
         hint = "make it again: llama-gene vocabulary train"
         try:
             kind, size = metadata["kind"], metadata["size"]
@@ -126,6 +127,8 @@ class SequenceVocabulary:
             raise FormatError(f"not a sequence vocabulary ({error})", where=folder, hint=hint) from None
         if kind not in ALPHABETS or vocabulary.size != size:
             raise FormatError(f"kind {kind!r}, {vocabulary.size:,} pieces, announced {size:,}", where=folder, hint=hint)
+        if metadata.get("sha256") not in (None, hash_file(folder / _TOKENIZER)):
+            raise FormatError("not the pieces that were learned", where=folder / _TOKENIZER, hint=hint)
         return vocabulary
 
 
