@@ -115,6 +115,7 @@ class _Answering:
             stop=asked.stops,
             sampling=Sampling(asked.temperature, asked.top_p, asked.seed),
             on_piece=on_piece,
+            tell_tokens=isinstance(asked, CompletionRequest) and asked.logprobs is not None,
         )
 
     async def respond(self, request: Request) -> Response:

@@ -20,7 +20,7 @@ class Written:
     Args:
         text: New text, at least one whole character; the last piece may be empty.
         tokens: Tokens so far.
-        logprobs: (text of a token, its log-probability in nats) of each token since the last piece.
+        logprobs: (text of a token, its log-probability in nats) of each token since the last piece, where they are told.
         finish: Why the text ends here; None if it goes on.
     """
 
@@ -41,6 +41,7 @@ class WriteJob:
         stop: Texts that end it; what ends it is not part of it.
         sampling: How tokens are drawn.
         on_piece: Told each piece, and at the end nothing more; or the error that ends it. Called by the worker.
+        tell_tokens: Whether each token is told, with its log-probability.
 
     Attributes:
         cancelled: Set by whoever asked, if they are gone.
@@ -53,6 +54,7 @@ class WriteJob:
     stop: tuple[str, ...]
     sampling: Sampling
     on_piece: Callable[[Written | Exception], None]
+    tell_tokens: bool = False
     cancelled: bool = False
     num_new: int = 0
     ids: list[int] = field(default_factory=list)
@@ -149,7 +151,8 @@ class Writing:
         if not ended:
             job.ids.append(row.token)
             job.num_new += 1
-            job.unsaid.append((self._decode([row.token]), row.logprob))
+            if job.tell_tokens:
+                job.unsaid.append((self._decode([row.token]), row.logprob))
         text = self._decode(job.ids)
         stops = [place for place in (text.find(stop) for stop in job.stop) if place >= 0]
         finish: Finish | None = "stop" if ended or stops else "length" if len(job.ids) >= job.max_tokens else None
