@@ -20,7 +20,7 @@ class Written:
     Args:
         text: New text, at least one whole character; the last piece may be empty.
         tokens: Tokens so far.
-        logprobs: (text of a token, its log-probability in nats) of each token since the last piece, where they are told.
+        logprobs: (text of a token, its log-probability in nats) of each token since the last piece, if told.
         finish: Why the text ends here; None if it goes on.
     """
 
