@@ -239,7 +239,7 @@ def test_only_the_newest_checkpoints_are_kept(nano_folder: Path, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == names(tmp_path)  # no draft is left
     sums = json.loads((tmp_path / "checkpoint-6" / "complete.json").read_text())
     tensors = {"model.safetensors", "optimizer.safetensors", "random.safetensors"}
-    assert set(sums) == tensors | {"scheduler.json", "trainer_state.json"}  # and no pickle
+    assert set(sums) == tensors | {"scheduler.json", "trainer_state.json", "seal"}  # and no pickle
 
 
 def test_a_damaged_checkpoint_does_not_push_out_a_good_one(nano_folder: Path, tmp_path: Path) -> None:
