@@ -16,6 +16,9 @@ from nano import nano_folder, nano_tokenizer, plain_folder, stories, stories_gen
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from inference.stand_in import StandIn
+    from llama_gene.inference.stock import StockModel
+
 __all__ = ["nano_folder", "nano_tokenizer", "plain_folder", "stories", "stories_genes", "tuned_folder", "untied_folder"]
 
 
@@ -39,6 +42,24 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
             assert done.returncode == 0, done.stderr
         assert (run / "report").exists(), "the tiny run failed in another process"
     return run
+
+
+@pytest.fixture
+def stand_in(local: "StockModel", monkeypatch: pytest.MonkeyPatch) -> "StandIn":
+    """An OpenAI-compatible server that answers as the model `local` of the module, once it runs."""
+    from inference.stand_in import StandIn
+    from llama_gene.inference.client import KEY_VARIABLES
+
+    for name in KEY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return StandIn(local)
+
+
+@pytest.fixture
+def address(stand_in: "StandIn") -> Iterator[str]:
+    """Where it runs."""
+    with stand_in.running() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

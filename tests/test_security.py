@@ -109,34 +109,24 @@ def test_pages_take_no_text_as_markup() -> None:
     ] == []
 
 
-def zeros(num_bytes: int) -> Iterator[bytes]:
-    yield b">a\n"
-    for _ in range(num_bytes >> 20):
-        yield b"A" * (1 << 20)
-
-
 def read_all(path: Path) -> None:
     with open_bytes(path) as stream:
         while stream.read(1 << 20):
             pass
 
 
-def packed(new: Callable[[], object], num_bytes: int) -> bytes:
-    packer = new()
-    return b"".join([*map(packer.compress, zeros(num_bytes)), packer.flush()])
-
-
-BOMBS = {
-    "bz2": lambda: bz2.BZ2Compressor(),
-    "xz": lambda: lzma.LZMACompressor(preset=0),
-    "zst": lambda: zstandard.ZstdCompressor().compressobj(),
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "bz2": bz2.compress,
+    "xz": lambda data: lzma.compress(data, preset=0),
+    "zst": zstandard.compress,
 }
 
 
-@pytest.mark.parametrize("packing", BOMBS)
+@pytest.mark.parametrize("packing", PACK)
 def test_a_small_file_that_becomes_a_large_one_is_refused_in_little_memory(packing: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.fa.{packing}"
-    path.write_bytes(packed(BOMBS[packing], 300 << 20))
+    pack = PACK[packing]
+    path.write_bytes(pack(b">a\n") + 30 * pack(b"A" * (10 << 20)))
     assert path.stat().st_size < 600_000
     tracemalloc.start()
     with pytest.raises(FormatError, match=rf"a\.fa\.{packing}: it unpacks to more than 500 times its size"):

@@ -73,9 +73,9 @@ def test_packed_files_that_end_too_early(world: World) -> None:
 
 
 def test_what_counts_as_a_fault() -> None:
-    assert Ended(0, "", "", 1).fault() is None
-    assert Ended(2, "llama-gene: a.fa: the file is empty", "", 1).fault() is None
-    assert Ended(1, "llama-gene: this is a bug of ours", "", 1).fault() == "exit code 1"
-    assert Ended(-9, "", "", 1).fault() == "exit code -9"
-    assert Ended(2, "Traceback (most recent call last):", "", 1).fault() == "a traceback"
+    assert Ended(0, "", "").fault() is None
+    assert Ended(2, "llama-gene: a.fa: the file is empty", "").fault() is None
+    assert Ended(1, "llama-gene: this is a bug of ours", "").fault() == "exit code 1"
+    assert Ended(-9, "", "").fault() == "exit code -9"
+    assert Ended(2, "Traceback (most recent call last):", "").fault() == "a traceback"
     assert Command(["doctor", "--help"]).wait(LONGEST).code == 0

@@ -1,7 +1,6 @@
 """A model of a server is asked as it can be, and answers as it would in this process."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from inference.stand_in import StandIn
 from llama_gene.errors import ModelError, SettingsError
 from llama_gene.inference import remote
-from llama_gene.inference.client import KEY_VARIABLES, Client
+from llama_gene.inference.client import Client
 from llama_gene.inference.opening import open_predictor
 from llama_gene.inference.remote import RemoteModel, without_longer
 from llama_gene.inference.server import Server
@@ -24,19 +23,6 @@ SITE = Task.model_validate({**CONFORM.model_dump(), "labels": {"0": "acceptor", 
 @pytest.fixture(scope="module")
 def local(plain_folder: Path) -> StockModel:
     return StockModel.load(str(plain_folder), "llama-gene")
-
-
-@pytest.fixture
-def stand_in(local: StockModel, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    for name in KEY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    return StandIn(local)
-
-
-@pytest.fixture
-def address(stand_in: StandIn) -> Iterator[str]:
-    with stand_in.running() as found:
-        yield found
 
 
 def impatient(address: str, *, chat: bool = False, timeout_s: float = 5.0) -> RemoteModel:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import tiny
 from inference.stand_in import StandIn
 from llama_gene.errors import ModelError, SettingsError
 from llama_gene.inference.by_ids import IdServer
-from llama_gene.inference.client import KEY_VARIABLES, Client
+from llama_gene.inference.client import Client
 from llama_gene.inference.stock import StockModel
 from llama_gene.serve.remote import RemoteBackend, RemoteFolder
 from nano import CONFORM, FLAGS, PAIR, STRENGTH, examples
@@ -23,19 +22,6 @@ from serve.conftest import Serve
 @pytest.fixture(scope="module")
 def local(tuned_folder: Path) -> StockModel:
     return StockModel.load(str(tuned_folder), "llama-gene")
-
-
-@pytest.fixture
-def stand_in(local: StockModel, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    for name in KEY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    return StandIn(local)
-
-
-@pytest.fixture
-def address(stand_in: StandIn) -> Iterator[str]:
-    with stand_in.running() as found:
-        yield found
 
 
 @pytest.fixture

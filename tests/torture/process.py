@@ -22,13 +22,11 @@ class Ended:
         code: Its exit code; below 0 the signal that ended it.
         said: Its standard error.
         printed: Its standard output.
-        peak: The most memory it took, in MB, that of the process it was forked from included.
     """
 
     code: int
     said: str
     printed: str
-    peak: float
 
     def fault(self) -> str | None:
         """Why this is no way to end for a mistake of a user or a machine; None for success and a clear error."""
@@ -74,9 +72,8 @@ class Command:
             if time.monotonic() > latest:
                 self.kill()
             time.sleep(0.002)
-        _, status, used = os.wait4(self.pid, 0)
-        said, printed = self._said.content(), self._printed.content()
-        return Ended(os.waitstatus_to_exitcode(status), said, printed, used.ru_maxrss / 1000)
+        _, status = os.waitpid(self.pid, 0)
+        return Ended(os.waitstatus_to_exitcode(status), self._said.content(), self._printed.content())
 
 
 def llama_gene(*words: str | Path, prepare: Callable[[], None] | None = None) -> Ended:

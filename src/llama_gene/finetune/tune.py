@@ -223,10 +223,10 @@ def draw(store: ExampleStore, settings: FinetuneSettings, shares: Sequence[float
         seed: Decides everything.
     """
     groups = [store.members(index) for index in range(len(store.groups))]
-    sizes = [len(group) for group in groups[: len(groups) - len(shares)]]
-    factors = [settings.weights.get(group.name, 1.0) for group in store.groups]
+    of_task = store.groups[: len(groups) - len(shares)]
+    sizes = [len(group) for group in groups[: len(of_task)]]
     by_size = task_weights(sizes, settings.task_temperature)
-    weights = [factor * weight for factor, weight in zip(factors, by_size, strict=False)]
+    weights = [settings.weights.get(task.name, 1.0) * weight for task, weight in zip(of_task, by_size, strict=True)]
     of_tasks = 1 - sum(shares)
     num_draws = max(1, round(settings.epochs * sum(sizes) / of_tasks))
     examples = draw_examples(
