@@ -200,3 +200,36 @@ def test_sequences_weigh_what_they_are_told(nano_folder: Path, tmp_path: Path, c
         both = float(packed_loss(model, batch, 4, chunked=chunked, sequence_weight=0.25))
     assert both == pytest.approx((sums["labels"] + 0.25 * sums["sequence_labels"]) / 4, rel=1e-5)
     assert sums["sequence_labels"] > 0
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_equal_answers_count_once_however_long_they_are(nano_folder: Path, tmp_path: Path, chunked: bool) -> None:
+    """A number of six tokens beside a label of one: the loss is the mean of the answers' own means."""
+    import torch
+
+    model, genes, _ = load_folder(nano_folder)
+    store = stored(genes, tmp_path, (CONFORM, STRENGTH), 2)
+    lengths = [store.ask(example, 0, 0)[1] for example in range(4)]
+    assert store.answer_lengths(np.arange(4)).tolist() == lengths
+    assert len(set(lengths)) > 1
+    plain, equal = (
+        {
+            key: torch.from_numpy(value)[None]
+            for key, value in ExampleRows(store, as_they_come(4), 300, genes.pad_id, equal_answers=alike)[0].items()
+        }
+        for alike in (False, True)
+    )
+    means = []
+    with torch.inference_mode():
+        for answer in runs_of_targets(plain["labels"][0].numpy()):
+            alone = torch.full((1, 300), -100)
+            alone[0, answer] = plain["labels"][0, answer]
+            means.append(float(packed_loss(model, {**plain, "labels": alone}, chunked=chunked)))
+        assert len(means) == 4
+        assert float(packed_loss(model, equal, chunked=chunked)) == pytest.approx(sum(means) / 4, rel=1e-4)
+    assert float(equal["target_weights"].sum()) == pytest.approx(sum(lengths))
+
+
+def runs_of_targets(labels: np.ndarray) -> list[np.ndarray]:
+    places = np.flatnonzero(labels != -100)
+    return np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)

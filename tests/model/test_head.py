@@ -88,6 +88,25 @@ def test_a_loss_that_is_divided_divides_its_gradients() -> None:
     assert torch.allclose(of_mean * 7, of_sum, atol=1e-6)
 
 
+@pytest.mark.parametrize("cap", [None, 2.0])
+def test_a_target_counts_what_it_weighs(cap: float | None) -> None:
+    import torch
+
+    torch.manual_seed(3)
+    rows, hidden, targets = torch.randn(9, 4).requires_grad_(), torch.randn(7, 4).requires_grad_(), torch.arange(7)
+    bias = torch.randn(9).requires_grad_()
+    weights = torch.tensor([0.0, 1.0, 2.0, 0.5, 1.0, 3.0, 0.25])
+    logits = hidden @ rows.T + bias
+    if cap is not None:
+        logits = cap * torch.tanh(logits / cap)
+    theirs = (weights * torch.nn.functional.cross_entropy(logits, targets, reduction="none")).sum()
+    ours = head_module.Head((rows,), bias, cap=cap).summed_loss(hidden, targets, weights)
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
+    wanted = (hidden, rows, bias)
+    for one, other in zip(torch.autograd.grad(ours, wanted), torch.autograd.grad(theirs, wanted), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
 def test_bf16_autocast_is_as_exact_as_bf16_can_be() -> None:
     import torch
 

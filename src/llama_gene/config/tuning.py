@@ -45,6 +45,9 @@ class FinetuneSettings(TrainingSettings):
     balance_labels: bool = Field(False, description="all labels of a classification are seen equally often")
     reverse_complement: bool = Field(True, description="either strand, where a task says that it does not matter")
     paraphrase: float = Field(0.0, ge=0, le=1, description="the share of examples that are asked in other words")
+    equal_answers: bool = Field(
+        False, description="an answer counts once, however long it is: texts and numbers do not drown labels of a token"
+    )
     sequence_loss: float = Field(
         0.0, ge=0, description="weight of the loss on a token of a sequence, where one of an answer has 1"
     )

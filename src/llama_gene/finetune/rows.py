@@ -14,7 +14,8 @@ class ExampleRows:
     """Examples packed whole into rows, each computed from its index alone.
 
     Indexing gives ``{"input_ids", "labels", "position_ids"}``, int64[block_size] each; where sequences are learned,
-    too, ``"sequence_labels"`` beside them. Targets are the answers.
+    too, ``"sequence_labels"`` beside them. Targets are the answers; where these count alike, ``"target_weights"``,
+    float32[block_size], says what each target weighs, 1 on the mean.
 
     Args:
         store: The examples, each at most `block_size` tokens long however it is asked.
@@ -23,6 +24,7 @@ class ExampleRows:
         pad_id: Fills up the rows.
         rows_a_step: The rows are filled up to a multiple of this.
         learn_sequences: Whether the tokens of sequences are targets of a second kind.
+        equal_answers: Whether an answer weighs the same however many tokens it has.
 
     Attributes:
         useful_share: Tokens that are no padding, of all.
@@ -37,9 +39,11 @@ class ExampleRows:
         *,
         rows_a_step: int = 1,
         learn_sequences: bool = False,
+        equal_answers: bool = False,
     ) -> None:
         self._store, self._draw, self._block_size, self._pad_id = store, draw, block_size, pad_id
         self._learn_sequences = learn_sequences
+        self._mean_answer = float(store.answer_lengths(draw.examples).mean()) if equal_answers else None
         lengths = store.lengths(draw)
         self._rows = pack_whole(lengths.tolist(), block_size)
         num_rows = len(self._rows)
@@ -59,6 +63,8 @@ class ExampleRows:
         }
         if self._learn_sequences:
             row["sequence_labels"] = np.full(self._block_size, IGNORE, np.int64)
+        if self._mean_answer is not None:
+            row["target_weights"] = np.zeros(self._block_size, np.float32)
         start = 0
         for place in self._rows[index]:
             draw = self._draw
@@ -70,6 +76,8 @@ class ExampleRows:
             row["position_ids"][start:] = np.arange(self._block_size - start)
             # By length, not by id: an answer may hold any token, the padding's too.
             row["labels"][stop - num_answer : stop] = ids[len(ids) - num_answer :]
+            if self._mean_answer is not None:
+                row["target_weights"][stop - num_answer : stop] = self._mean_answer / num_answer
             if self._learn_sequences:
                 row["sequence_labels"][start:stop][in_sequence] = ids[in_sequence]
             start = stop

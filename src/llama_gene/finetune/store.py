@@ -177,6 +177,18 @@ class ExampleStore:
             lengths[chosen] = strands[rows, strand] + parts[rows, -1] + frames[wording]
         return lengths
 
+    def answer_lengths(self, examples: Ints) -> Ints:
+        """Tokens of each example's answer."""
+        groups = self.group_of(examples)
+        first, first_part, num_parts = (
+            np.array([getattr(group, name) for group in self.groups])[groups]
+            for name in ("first", "first_part", "num_parts")
+        )
+        last = first_part + (examples - first + 1) * num_parts
+        ends = np.array(self._ends)
+        lengths: Ints = ends[last] - ends[last - 1]
+        return lengths
+
     def ask(self, example: int, strand: int, wording: int) -> tuple[Ints, int, NDArray[np.bool_]]:
         """One example as it is asked.
 

@@ -138,6 +138,7 @@ def finetune(
         tokenizer.pad_id,
         rows_a_step=settings.batch_size * settings.accumulate,
         learn_sequences=settings.sequence_loss > 0,
+        equal_answers=settings.equal_answers,
     )
     dev = [hold_out_answers(prompts.encoder(one.task), one.dev) for one in tasks if one.dev]
     names = tuple(one.name for one in dev)

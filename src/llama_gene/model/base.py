@@ -51,7 +51,7 @@ SIZES: dict[str, Shape] = {
     # Motifs are what short convolutions see at once, and what attention has to find out (docs/lab-notes.md).
     "hybrid-nano": _hybrid(64, "ca", 4, 176),
     "hybrid-micro": _hybrid(96, "cca", 8, 264),
-    "hybrid-mini": _hybrid(96, "ccaa", 8, 192),
+    "hybrid-mini": _hybrid(128, "cca", 4, 352),
     "hybrid-small": _hybrid(512, "ccacacacaa", 8, 1408),
 }
 _KERNEL = 9  # positions that a short convolution sees, its own among them: about the length of a motif

@@ -43,17 +43,18 @@ class Head:
         chosen = torch.as_tensor(ids, device=rows.device)
         return Head((rows[chosen],), None if self.bias is None else self.bias[chosen], self.scale, self.cap)
 
-    def summed_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def summed_loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The sum of the losses in nats: float32[], differentiable in `hidden` and in the rows that train.
 
         Args:
             hidden: float[positions, width].
             targets: int64[positions].
+            weights: What the loss of each counts, float32[positions]; 1 if not given.
         """
         rows = (self.bias, *self.blocks)
         if not torch.is_grad_enabled():  # a function of our own is asked for gradients all the same
             rows = tuple(None if one is None else one.detach() for one in rows)
-        loss: Tensor = _SummedLoss.apply(hidden, targets, self, *rows)  # type: ignore[no-untyped-call]
+        loss: Tensor = _SummedLoss.apply(hidden, targets, weights, self, *rows)  # type: ignore[no-untyped-call]
         return loss
 
     def logits(self, hidden: Tensor, blocks: Sequence[Tensor]) -> Iterator[tuple[slice, Tensor]]:
@@ -116,12 +117,20 @@ class _SummedLoss(torch.autograd.Function):
     """Losses and their gradients in one pass; the gradients wait until they are asked for."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head, bias: Tensor | None, *blocks: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        head: Head,
+        bias: Tensor | None,
+        *blocks: Tensor,
+    ) -> Tensor:
         """The sum of the losses."""
         device = hidden.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else blocks[0].dtype
-        needs_hidden, _, _, needs_bias, *needs_block = ctx.needs_input_grad
+        needs_hidden, _, _, _, needs_bias, *needs_block = ctx.needs_input_grad
         of_hidden = torch.empty_like(hidden) if needs_hidden else None
         of_bias = torch.zeros_like(bias) if needs_bias and bias is not None else None
         of_blocks = [torch.zeros_like(one) if needs else None for one, needs in zip(blocks, needs_block, strict=True)]
@@ -132,14 +141,14 @@ class _SummedLoss(torch.autograd.Function):
             for chosen, logits in head.logits(inputs, rows):
                 slope = None if head.cap is None else (logits / head.cap).square_().neg_().add_(1)
                 losses, sums = _losses(logits, targets[chosen])
-                total += losses.sum()
+                total += (losses if weights is None else losses * weights[chosen]).sum()
                 if not any(ctx.needs_input_grad):
                     continue
                 # d loss / d logits, but for the division by the sums: it is cheaper on what is multiplied with them.
                 logits[torch.arange(len(logits), device=logits.device), targets[chosen]] -= sums
                 if slope is not None:
                     logits *= slope
-                shares = (head.scale / sums)[:, None]
+                shares = (head.scale / sums if weights is None else head.scale * weights[chosen] / sums)[:, None]
                 if of_bias is not None:
                     of_bias += shares[:, 0] @ logits
                 slopes = logits.to(dtype)
@@ -149,7 +158,7 @@ class _SummedLoss(torch.autograd.Function):
                 for of_block, place in zip(of_blocks, places, strict=True):
                     if of_block is not None:
                         _add_product(of_block, slopes[:, place].T, weighted)
-        ctx.gradients = (of_hidden, None, None, of_bias, *of_blocks)
+        ctx.gradients = (of_hidden, None, None, None, of_bias, *of_blocks)
         return total
 
     @staticmethod
