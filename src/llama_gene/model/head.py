@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llama_gene.model.attention import attends_by_length, decode_in_one_line
 from llama_gene.model.rows import SplitHead
 
 _CHUNK_ELEMENTS = 1 << 25  # logits in a chunk: 128 MB in fp32
@@ -192,8 +193,11 @@ def plain_model(model: Any) -> Any:
 
 def hidden_states(model: Any, **inputs: Tensor) -> Tensor:
     """What the head is given: float[rows, positions, width]."""
+    plain = plain_model(model)
+    if "position_ids" in inputs and attends_by_length(plain):
+        return decode_in_one_line(plain.get_decoder(), inputs)
     # Without a cache, or the document mask would not be made from the positions.
-    hidden: Tensor = plain_model(model).get_decoder()(**inputs, use_cache=False).last_hidden_state
+    hidden: Tensor = plain.get_decoder()(**inputs, use_cache=False).last_hidden_state
     return hidden
 
 

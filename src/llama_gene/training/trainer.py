@@ -21,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from llama_gene.corpus.pack import Row
 from llama_gene.errors import LlamaGeneError
 from llama_gene.files import write_json
+from llama_gene.model.attention import attend_by_length
 from llama_gene.model.convolution import keep_documents_apart
 from llama_gene.model.head import find_head, plain_model
 from llama_gene.model.rows import row_parameters
@@ -61,6 +62,8 @@ class PackedModel(nn.Module):
         keep_documents_apart(model)
         self.model, self._autocast, self._sequence_weight = model, autocast, sequence_weight
         self._has_head = find_head(model) is not None
+        if self._has_head and autocast == torch.bfloat16:
+            attend_by_length(plain_model(model))
         # What FSDP gathers at a time; all else, the rows of embedding and head too, it gathers for the whole forward.
         self._no_split_modules = decoder_layers(model)
 
