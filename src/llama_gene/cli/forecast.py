@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from llama_gene.cli.options import shown_bytes
+
 if TYPE_CHECKING:
     from llama_gene.model.plan import TrainingPlan
     from llama_gene.pipeline.forecast import Forecast
@@ -18,7 +20,7 @@ def print_forecast(forecast: "Forecast") -> None:
     if forecast.sources:
         console.print(_sources(forecast))
     console.print(_stages(forecast))
-    console.print(f"disk in all: {_bytes(forecast.disk)}")
+    console.print(f"disk in all: {shown_bytes(forecast.disk)}")
     _print_warnings(console, forecast)
 
 
@@ -67,14 +69,14 @@ def _print_missing(console: Any, forecast: "Forecast") -> None:
         files.append(("the Hugging Face hub, when the run gets there", "the base's weights", forecast.download, 0))
     if not files:
         return
-    console.print(f"not there yet: {len(files)} files, {_bytes(sum(file[2] for file in files))}")
+    console.print(f"not there yet: {len(files)} files, {shown_bytes(sum(file[2] for file in files))}")
     last = None
     for origin, path, size, letters in files:
         if origin != last:
             console.print(f"  from {origin}", markup=False)
         last = origin
         content = f"{_short(letters):>9} letters" if letters else ""
-        console.print(f"    {path:<48} {_bytes(size):>9} {content}", markup=False)
+        console.print(f"    {path:<48} {shown_bytes(size):>9} {content}", markup=False)
 
 
 def _sources(forecast: "Forecast") -> Any:
@@ -93,7 +95,8 @@ def _stages(forecast: "Forecast") -> Any:
             sizes = {name: sum(parts.values()) / _GIB for name, parts in stage.training.memory.items()}
             memory = ", ".join(f"{size:.0f}" if name == "one" else f"{name} {size:.0f}" for name, size in sizes.items())
         tokens = _short(stage.tokens) if stage.tokens else ""
-        table.add_row(stage.name, tokens, _bytes(stage.disk), memory, _hours(stage.hours) if stage.hours else "")
+        disk = shown_bytes(stage.disk) if stage.disk else ""
+        table.add_row(stage.name, tokens, disk, memory, _hours(stage.hours) if stage.hours else "")
     return table
 
 
@@ -150,13 +153,6 @@ def _flops(name: str, plan: "TrainingPlan") -> Any:
         table.add_row(part, *map(_short, numbers))
     table.add_row("all", "", "", "", _short(plan.flops_per_token))
     return table
-
-
-def _bytes(size: float) -> str:
-    for unit, limit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= limit:
-            return f"{size / limit:,.1f} {unit}"
-    return f"{size:.0f} B" if size else ""
 
 
 def _short(number: float) -> str:

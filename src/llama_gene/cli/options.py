@@ -27,13 +27,13 @@ TopP = Annotated[
 ]
 
 
-def shown_bytes(size: int) -> str:
+def shown_bytes(size: float) -> str:
     """A size as people read it.
 
     >>> shown_bytes(999), shown_bytes(1_240_000)
     ('999 B', '1.2 MB')
     """
-    for unit, limit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, limit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= limit:
             return f"{size / limit:,.1f} {unit}"
-    return f"{size} B"
+    return f"{size:.0f} B"

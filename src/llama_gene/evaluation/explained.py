@@ -21,15 +21,11 @@ _MAX_LETTERS = 80  # a report is about the task: enough to see a site, at a frac
 
 
 class ExplainedSequence(Value):
-    """What the letters of one sequence did; see `inference.attribution.SequenceAttribution`.
+    """What the letters of one sequence did: what a report keeps of `inference.attribution.SequenceAttribution`.
 
     Attributes:
-        role: The sequence's name in the task.
-        kind: What its letters are.
-        length: Letters of the whole sequence.
-        first: Number of the first letter explained, counted from 0.
-        letters: The letters explained.
-        mutagenesis: What each does to the output.
+        role, kind, length, first, letters: As there.
+        mutagenesis: What each letter does to the output.
         gradients: What each adds to it.
     """
 

@@ -83,15 +83,7 @@ class LocalModel(ABC):
         on_done: Callable[[int], None] | None = None,
         kind: ProbabilityKind = "shared",
     ) -> Iterator[Prediction]:
-        """Predictions in the order of the examples, in bounded memory.
-
-        Args:
-            task: One of the model's tasks.
-            examples: Any number of them; answers are not looked at.
-            question: Other words for the task's question.
-            batch_tokens: Prompt tokens in a batch, padding included.
-            on_done: Told the number of examples done so far.
-            kind: Which probabilities candidates get.
+        """Predictions in the order of the examples, in bounded memory; what is given is said in `Predictor.predict`.
 
         Raises:
             TaskError: The tokenizer cannot tell two answers apart.

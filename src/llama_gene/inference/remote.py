@@ -102,15 +102,7 @@ class RemoteModel:
         on_done: Callable[[int], None] | None = None,
         kind: ProbabilityKind = "shared",
     ) -> Iterator[Prediction]:
-        """Predictions in the order of the examples, eight requests at a time.
-
-        Args:
-            task: What is asked.
-            examples: Any number of them; answers are not looked at.
-            question: Other words for the task's question.
-            batch_tokens: Of no meaning here.
-            on_done: Told the number of examples done so far.
-            kind: Which probabilities candidates get, where they are scored by their texts.
+        """Predictions in the order of the examples, eight requests at a time; see `Predictor.predict`.
 
         Raises:
             ModelError: The server does not answer, or takes no prompt, however short.
