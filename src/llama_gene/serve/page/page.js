@@ -205,7 +205,7 @@ function plot() {
   const counts = Array(MOST_BARS).fill(0);
   for (const value of values) counts[Math.min(MOST_BARS - 1, Math.floor(((value - low) / span) * MOST_BARS))] += 1;
   const most = Math.max(...counts);
-  const [width, height, floor] = [600, 150, 125];
+  const [width, height, floor] = [600, 155, 125];
   const bars = counts.map((count, place) => {
     const tall = (count / most) * (floor - 15);
     return element("rect", { svg: "", x: String(place * (width / MOST_BARS) + 1), y: String(floor - tall), width: String(width / MOST_BARS - 2), height: String(tall) });
