@@ -59,7 +59,8 @@ def choose_rows(
         predictor: Who is scored.
         name: The task.
         data: The rows to score; its dev split if None, under `root`, or beside the rows that the model was tuned on.
-        train: The rows to train baselines on; those the model was tuned on, or its train split under `root`, if None.
+        train: The rows to train baselines on; if None those the model was tuned on, where they were then or under
+            `root`, and of another model the train split under `root`.
         root: The data root.
 
     Raises:
@@ -71,21 +72,21 @@ def choose_rows(
     data = data or _dev_file(task, None if recorded is None else Path(recorded["path"]), root)
     if train is not None:
         training: LoadedRows | None = load_rows(task, train)
-    elif recorded is not None:
-        training = load_training_rows(task, recorded)
+    elif recorded is None:
+        found = _train_file(task, root)
+        training = None if found is None else load_rows(task, found)
     else:
-        training = _train_rows(task, root)
+        training = load_training_rows(task, recorded)
+        if training is None and (found := _train_file(task, root)) is not None:  # an exported model names no folder
+            training = load_training_rows(task, {**recorded, "path": str(found)})
     return ChosenTask(task, load_rows(task, data), training, data.name.partition(".")[0])
 
 
-def _train_rows(task: Task, root: Path | None) -> LoadedRows | None:
-    if root is None:
-        return None
+def _train_file(task: Task, root: Path | None) -> Path | None:
     try:
-        found = find_split(task, root, "train")
+        return None if root is None else find_split(task, root, "train")
     except FormatError:
         return None
-    return load_rows(task, found)
 
 
 def _dev_file(task: Task, trained_on: Path | None, root: Path | None) -> Path:
