@@ -3,11 +3,15 @@
 Each follows light and dark: the system's where it stands alone, the page's where it is part of one.
 """
 
+import json
 from collections.abc import Iterator
 from html import escape
+from operator import itemgetter
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "docs" / "figures"
+DOCS = Path(__file__).parents[1] / "docs"
+FOLDER, RESULTS = DOCS / "figures", DOCS / "results.json"
+SCORED = {"signal peptide": "signalp_binary", "TATA promoter": "prom_core_tata"}
 _COLOURS = {
     "ink": ("#1b232c", "#e7ecf1"),
     "soft": ("#59646f", "#a9b5c1"),
@@ -227,21 +231,24 @@ def trie() -> str:
 
 
 def score() -> str:
-    """A score with its interval beside baselines: two rows of docs/results.md."""
-    found = (
-        ("signal peptide", 0.820, 0.780, 0.859, (("k-mer", 0.612), ("nearest", 0.649), ("k-mer + position", 0.787))),
-        ("TATA promoter", 0.651, 0.587, 0.717, (("nearest", 0.217), ("k-mer", 0.524), ("k-mer + position", 0.783))),
-    )
+    """A score with its interval beside baselines: two rows of docs/results.json."""
+    results = {one["name"]: one for one in json.loads(RESULTS.read_text())["results"]}
     parts = []
-    for number, (name, value, low, high, baselines) in enumerate(found):
+    for number, (name, task) in enumerate(SCORED.items()):
+        ours = results[task]["scores"]["mcc"]
+        baselines = [
+            (label, scores["mcc"]["value"])
+            for label, scores in results[task]["baselines"].items()
+            if not label.startswith("majority")
+        ]
         y = 60 + 90 * number
         parts += [text(150, y + 5, name, "", "end"), f'<path d="M170 {y}H710" class="line"/>']
-        x0, x1, middle = (170 + 540 * one for one in (low, high, value))
+        x0, x1, middle = (170 + 540 * ours[one] for one in ("low", "high", "value"))
         parts += [
             rect(x0, y - 8, x1 - x0, 16, "fill good"),
             f'<circle cx="{middle:g}" cy="{y}" r="5" style="fill:var(--ink)"/>',
         ]
-        for place, (label, one) in enumerate(baselines):
+        for place, (label, one) in enumerate(sorted(baselines, key=itemgetter(1))):
             x = 170 + 540 * one
             parts += [f'<path d="M{x:g} {y - 12}V{y + 12}" class="line protein" style="stroke-width:3"/>']
             parts += [text(x, y - 18 if place % 2 else y + 28, label, "protein")]
