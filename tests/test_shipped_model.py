@@ -12,13 +12,27 @@ from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.rows import load_rows
 
 DATA = Path(os.environ.get("LLAMA_GENE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-# Rows of each dev split, and the share of them that it must get right: three standard errors below what it did.
+# The tasks at which it is better than guessing: the share of 200 rows of the dev split that it must get right, three
+# standard errors below what it did.
 HELD = {
+    "LPD_prom_300": 0.55,
+    "mouse_0": 0.7,
+    "mouse_3": 0.62,
+    "mouse_4": 0.57,
+    "neuropeptide_cleavage": 0.89,
+    "peer_subloc_binary": 0.79,
     "prom_300_all": 0.84,
-    "prom_300_tata": 0.58,
-    "prom_core_all": 0.73,
-    "prom_core_tata": 0.76,
-    "signalp_binary": 0.95,
+    "prom_300_tata": 0.68,
+    "prom_core_all": 0.68,
+    "prom_core_tata": 0.77,
+    "rna_protein_RPI1807": 0.86,
+    "scop_class": 0.48,
+    "signalp_binary": 0.91,
+    "splice_reconstructed": 0.46,
+    "tf_0": 0.66,
+    "tf_1": 0.7,
+    "tf_2": 0.57,
+    "tf_3": 0.52,
 }
 
 
@@ -30,8 +44,10 @@ def shipped() -> Engine:
 def test_it_is_small_and_says_what_it_is() -> None:
     assert (SHIPPED_MODEL / "model.safetensors").stat().st_size < 16 * 2**20
     card = (SHIPPED_MODEL / "README.md").read_text(encoding="utf-8")
-    assert all(f"| {task} |" in card for task in HELD)
-    assert sorted(read_json(SHIPPED_MODEL / "llama_gene.json")["tasks"]) == sorted(HELD)
+    tasks = read_json(SHIPPED_MODEL / "llama_gene.json")["tasks"]
+    assert len(tasks) == 33
+    assert set(HELD) < set(tasks)
+    assert all(card.count(f"| {task} |") == 2 for task in tasks)  # with its data, and with its score
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -39,7 +55,7 @@ def test_it_holds_its_scores(shipped: Engine, name: str) -> None:
     if not DATA.is_dir():
         pytest.skip(f"no {DATA}: set LLAMA_GENE_DATA to the folder of the real data")
     task = shipped.task(name)
-    rows = load_rows(task, find_split(task, DATA, "dev")).drawn(300)
+    rows = load_rows(task, find_split(task, DATA, "dev")).drawn(200)
     answers = [prediction.answer for prediction in shipped.predict(task, rows)]
     right = sum(answer == row.answer for answer, row in zip(answers, rows, strict=True))
     assert right / len(rows) >= HELD[name]
