@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llama_gene.logo import LETTERS_A_ROW, sequence_logo
@@ -72,6 +72,7 @@ def test_a_number_for_each_letter():
         sequence_logo("AC", [1.0], kind="dna", first=1, title="t", unit="u")
 
 
+@example([5e-324], "dna")
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=100),
     st.sampled_from(["dna", "protein"]),

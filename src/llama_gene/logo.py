@@ -10,6 +10,7 @@ from llama_gene.sequences.alphabet import Kind
 
 LETTERS_A_ROW: Final = 40  # of a row that is as wide as a phone, so that each letter can be read there
 
+_FLAT = 1e-12  # numbers that lie closer are drawn as one: no tick is so fine
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36, WIDTH - 4, 6, 92
 _CAP_HEIGHT = 7.2  # of capital letters at the ten pixels of `page.css`, in common sans serif fonts
 _LEAST = 0.25  # lower letters are not drawn: they could not be seen
@@ -37,7 +38,7 @@ def sequence_logo(letters: str, heights: Sequence[float], *, kind: Kind, first: 
     if len(letters) != len(heights):
         raise ValueError(f"{len(letters)} letters and {len(heights)} heights")
     low, high = min(0.0, *heights, 0.0), max(0.0, *heights, 0.0)
-    up = Scale(low, high if high > low else low + 1.0, _BOTTOM, _TOP)
+    up = Scale(low, high if high - low > _FLAT else low + 1.0, _BOTTOM, _TOP)
     rows = [
         _row(letters[start : start + LETTERS_A_ROW], heights[start : start + LETTERS_A_ROW], kind, first + start, up)
         for start in range(0, len(letters), LETTERS_A_ROW)
