@@ -16,6 +16,11 @@ class ModelSettings(Settings):
         None, description="the recipe whose run makes the base, for plans while it is not there"
     )
     size: str = Field("micro", description="the named size of a model from scratch")
+    remember: bool = Field(
+        False,
+        description="give a base of short convolutions and letters, such as a hybrid model of another run, a memory of "
+        "n-grams; it starts empty",
+    )
     text_vocabulary: int = Field(2048, ge=300, description="pieces of the English tokenizer of a model from scratch")
     context: int = Field(1024, ge=64, description="longest input of a model from scratch, in tokens")
     rows: Literal["subword", "mean", "random"] = Field("subword", description="how the rows of new pieces start")

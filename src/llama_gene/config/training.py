@@ -45,7 +45,9 @@ class TrainingSettings(Settings):
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps that the learning rate rises")
     weight_decay: float = Field(0.1, ge=0, description="of all matrices; norms and biases are not decayed")
     max_grad_norm: float = Field(1.0, ge=0, description="longer gradients are cut to this; 0: never")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast, with weights in fp32")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: autocast, with weights in fp32, on a machine that computes in it; else fp32"
+    )
     gradient_checkpointing: bool = Field(False, description="compute activations twice: slower, in less memory")
     compile: bool = Field(False, description="compile the layers: minutes at the start, faster steps")
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - its name everywhere
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -88,13 +89,16 @@ def integrate_gradients(
         num_points: Points on the way, at which gradients are taken (Gauss and Legendre's).
     """
     branches = _Branches(trie)
-    embed = model.get_input_embeddings()
+    alone = model.get_input_embeddings()
+    # Where n-grams are remembered, what is known of them stands beside the vector of the letter they end at.
+    embed = getattr(model.get_decoder(), "embed", alone)
     device = model.device
     with torch.no_grad():
-        asked = embed(torch.tensor(list(prompt), device=device))
+        asked = embed(torch.tensor([list(prompt)], device=device))[0]
         answers = embed(_padded(branches.rows, branches.depth, prompt[0]).to(device))
-        means = {key: embed(torch.tensor(list(key), device=device)).mean(0) for key in set(map(tuple, baseline))}
+        means = {key: alone(torch.tensor(list(key), device=device)).mean(0) for key in set(map(tuple, baseline))}
         start = torch.stack([means[tuple(tokens)] for tokens in baseline])
+        start = F.pad(start, (0, asked.shape[-1] - start.shape[-1]))  # and at the baseline nothing is
     here = torch.tensor(list(places), device=device)
     way = asked[here] - start
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from llama_gene.errors import ModelError
-from llama_gene.model.base import check_causal, find_base
+from llama_gene.model.base import check_causal, find_base, register_gene
 
 Config = dict[str, Any]
 
@@ -137,6 +137,7 @@ def _read(config: Config) -> Any:
     """The configuration as transformers has it, with all that it leaves out filled in."""
     from transformers import AutoConfig
 
+    register_gene()
     settings = {key: value for key, value in config.items() if key not in {"auto_map", "quantization_config"}}
     try:
         return AutoConfig.for_model(settings.pop("model_type"), **settings)

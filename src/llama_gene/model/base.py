@@ -1,14 +1,20 @@
 """Base models: one from scratch with a named size, or any causal language model of Hugging Face."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama_gene.errors import LlamaGeneError, ModelError, SettingsError
 from llama_gene.files import disk_errors, read_object
+from llama_gene.sequences import Kind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+Letters = Mapping[Kind, Sequence[int]]
+"""The ids of the letters of each kind of sequence that is spelled by letters."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Shape:
         tied: Whether one matrix is embedding and head; for small models half of the parameters would be rows.
         layers: One letter a layer: ``c`` mixes each position with the eight before it (a short convolution), ``a`` is
             attention. Such a model is an LFM2; without them it is a LLaMA.
+        remembers: Whether it has a memory of n-grams of letters; see ``modeling_gene``.
     """
 
     hidden: int
@@ -33,10 +40,15 @@ class Shape:
     intermediate: int
     tied: bool
     layers: str = ""
+    remembers: bool = False
 
 
 def _hybrid(hidden: int, layers: str, num_heads: int, intermediate: int) -> Shape:
     return Shape(hidden, len(layers), num_heads, num_heads, intermediate, tied=True, layers=layers)
+
+
+def _gene(hidden: int, layers: str, num_heads: int, intermediate: int) -> Shape:
+    return replace(_hybrid(hidden, layers, num_heads, intermediate), remembers=True)
 
 
 SIZES: dict[str, Shape] = {
@@ -53,20 +65,26 @@ SIZES: dict[str, Shape] = {
     "hybrid-micro": _hybrid(96, "cca", 8, 264),
     "hybrid-mini": _hybrid(128, "cca", 4, 352),
     "hybrid-small": _hybrid(512, "ccacacacaa", 8, 1408),
+    # The same with a memory of n-grams: what k-mers say is known at once.
+    "gene-nano": _gene(64, "ca", 4, 176),
+    "gene-mini": _gene(128, "cca", 4, 352),
 }
+_ORDERS: Mapping[Kind, Sequence[int]] = {"dna": (4, 6, 8), "protein": (2, 3, 4)}  # lengths of remembered n-grams
+OURS = "llama_gene"  # the model type of ``modeling_gene``
 _KERNEL = 9  # positions that a short convolution sees, its own among them: about the length of a motif
 
 
-def shape_config(size: str, num_rows: int, context: int) -> dict[str, Any]:
+def shape_config(size: str, num_rows: int, context: int, letters: Letters | None = None) -> dict[str, Any]:
     """The ``config.json`` of a model from scratch of a named size.
 
     Args:
         size: A name in `SIZES`.
         num_rows: Rows of the embedding and the head.
         context: Longest input, in tokens.
+        letters: The ids of the letters of each kind of sequence that is spelled by letters.
 
     Raises:
-        SettingsError: No such size.
+        SettingsError: No such size, or it remembers n-grams of letters and a vocabulary has longer pieces.
     """
     if size not in SIZES:
         raise SettingsError(f"model.size: no size is named {size!r}", hint=f"sizes: {', '.join(SIZES)}")
@@ -93,10 +111,54 @@ def shape_config(size: str, num_rows: int, context: int) -> dict[str, Any]:
             "block_auto_adjust_ff_dim": False,  # the width of the MLP is the one above
             "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},  # as LLaMA's: rows are short
         }
+    if shape.remembers:
+        config |= _memory_config(letters or {})
     return config
 
 
-def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int], *, seed: int) -> "PreTrainedModel":
+def _memory_config(letters: Letters) -> dict[str, Any]:
+    """What turns the configuration of an LFM2 into one with a memory of n-grams.
+
+    Raises:
+        SettingsError: Nothing is spelled by letters.
+    """
+    if not letters:
+        hint = "set vocabulary.dna.size = 4 and vocabulary.protein.size = 20, or take a model without a memory"
+        raise SettingsError("a memory of n-grams needs sequences that are spelled by letters", hint=hint)
+    return {
+        "model_type": OURS,
+        "ngram_letters": [list(ids) for ids in letters.values()],
+        "ngram_orders": [list(_ORDERS[kind]) for kind in letters],
+    }
+
+
+def with_memory(model: "PreTrainedModel", letters: Letters) -> "PreTrainedModel":
+    """A hybrid model with an empty memory of n-grams beside its weights: it answers as before.
+
+    Raises:
+        ModelError: It is no LFM2 with convolutions and attention.
+        SettingsError: Its tokenizer does not spell sequences by letters.
+    """
+    from llama_gene.model.modeling_gene import GeneConfig, GeneForCausalLM
+
+    config = model.config.to_dict()
+    if config["model_type"] != "lfm2" or len(set(config["layer_types"])) < 2:
+        hint = "take a base of short convolutions and attention, such as a run with model.size = hybrid-mini"
+        raise ModelError(f"a {config['model_type']} cannot be given a memory of n-grams", hint=hint)
+    grown: PreTrainedModel = GeneForCausalLM(GeneConfig(**config | _memory_config(letters)))
+    grown.load_state_dict(model.state_dict(), strict=False)
+    return grown
+
+
+def new_model(
+    size: str,
+    num_rows: int,
+    context: int,
+    special_ids: dict[str, int],
+    letters: Letters | None = None,
+    *,
+    seed: int,
+) -> "PreTrainedModel":
     """A model with random weights.
 
     Args:
@@ -104,18 +166,30 @@ def new_model(size: str, num_rows: int, context: int, special_ids: dict[str, int
         num_rows: Rows of the embedding and the head.
         context: Longest input, in tokens.
         special_ids: ``eos_token_id``, ``pad_token_id`` and, where there is one, ``bos_token_id``.
+        letters: As for `shape_config`.
         seed: Decides the weights.
 
     Raises:
-        SettingsError: No such size.
+        SettingsError: As for `shape_config`.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
-    values = {**shape_config(size, num_rows, context), "bos_token_id": None, **special_ids}
+    register_gene()
+    values = {**shape_config(size, num_rows, context, letters), "bos_token_id": None, **special_ids}
     set_seed(seed)
     _use_our_progress()
     model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
     return model
+
+
+def register_gene() -> None:
+    """Make our own architecture known to transformers, as if it came with it; a folder's code is never run."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from llama_gene.model.modeling_gene import GeneConfig, GeneForCausalLM
+
+    AutoConfig.register(GeneConfig.model_type, GeneConfig, exist_ok=True)
+    AutoModelForCausalLM.register(GeneConfig, GeneForCausalLM, exist_ok=True)
 
 
 def _use_our_progress() -> None:
@@ -186,9 +260,9 @@ def check_causal(folder: Path) -> dict[str, Any]:
 
     config = read_object(folder / "config.json")
     architectures = config.get("architectures") or []
-    if "auto_map" in config and config.get("model_type") not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    known = config.get("model_type") in {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, OURS}
+    if "auto_map" in config and not known:
         raise ModelError("this model needs code from its own folder, which is not run", where=folder)
-    known = config.get("model_type") in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     if not known or (
         architectures and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)
     ):
@@ -211,6 +285,7 @@ def load_model(folder: Path, **options: Any) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     check_causal(folder)
+    register_gene()
     _use_our_progress()
     if not any(folder.glob("*.safetensors")):
         hint = "only safetensors are read, since other formats can run code; convert the weights first"

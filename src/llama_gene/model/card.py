@@ -43,7 +43,7 @@ def write_card(
     Args:
         name: What the model is called.
         record: Its record.
-        architecture: Its class in transformers.
+        architecture: Its class, in transformers or our own.
         num_parameters: Weights in all, tied ones once.
         context: Longest input, in tokens, where the model has a limit.
         tokenizer: Its tokenizer.
@@ -56,7 +56,7 @@ def write_card(
         f"# {name}",
         "\n".join(_what(base, architecture, num_parameters, context, tokenizer)),
         "## Load it",
-        _loading(name, tokenizer),
+        _loading(name, tokenizer, brings_code=architecture == "GeneForCausalLM"),
         "## How it was made",
         "\n".join(_made(base, record)),
         "## Data",
@@ -124,7 +124,7 @@ def _what(
         yield f"- context: {context:,} tokens"
 
 
-def _loading(name: str, tokenizer: GeneTokenizer) -> str:
+def _loading(name: str, tokenizer: GeneTokenizer, *, brings_code: bool) -> str:
     kind = tokenizer.kinds[0]
     sequence = "ACGTTGCA" if kind == "dna" else "MKVLAAGI"
     if tokenizer.scheme == "typed":
@@ -135,16 +135,20 @@ def _loading(name: str, tokenizer: GeneTokenizer) -> str:
         )
     else:
         writing = "A sequence stands bare in the text, in upper case, without white space in it."
+    option, code = "", "No code of ours is needed, and no `trust_remote_code`."
+    if brings_code:
+        option = ", trust_remote_code=True"
+        code = "Its architecture is our own: stock transformers runs the file `modeling_gene.py` of this folder for it."
     return f"""```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("{name}")
-model = AutoModelForCausalLM.from_pretrained("{name}")
+model = AutoModelForCausalLM.from_pretrained("{name}"{option})
 inputs = tokenizer("{sequence}", return_tensors="pt")
 logits = model(**inputs).logits
 ```
 
-No code of ours is needed, and no `trust_remote_code`. {writing}"""
+{code} {writing}"""
 
 
 def _made(base: str, record: Mapping[str, Any]) -> Iterator[str]:

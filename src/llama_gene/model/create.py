@@ -6,11 +6,13 @@ from pathlib import Path
 
 from llama_gene.config import ModelSettings, Scheme
 from llama_gene.errors import ModelError, TokenizerError
-from llama_gene.model.base import check_causal, find_base, load_model, new_model
+from llama_gene.model.base import check_causal, find_base, load_model, new_model, with_memory
 from llama_gene.model.extend import grow, num_rows
 from llama_gene.model.folder import save_folder
 from llama_gene.progress import progress
+from llama_gene.sequences import ALPHABETS, Kind
 from llama_gene.tokenizer import GeneTokenizer
+from llama_gene.tokenizer.gene import kind_code
 from llama_gene.vocabulary.extend import extend
 from llama_gene.vocabulary.shared import extend_shared
 from llama_gene.vocabulary.text import train_text_tokenizer
@@ -38,7 +40,8 @@ def create_from_scratch(
         extend(english, vocabularies, typed)
         tokenizer = GeneTokenizer.load(typed)
         special = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
-        model = new_model(settings.size, num_rows(tokenizer), settings.context, special, seed=seed)
+        letters = letter_ids(tokenizer)
+        model = new_model(settings.size, num_rows(tokenizer), settings.context, special, letters, seed=seed)
         save_folder(model, typed, output, {"base": f"scratch, {settings.size}"})
 
 
@@ -51,10 +54,24 @@ def continue_base(settings: ModelSettings, output: Path) -> None:
     folder = find_base(settings.base)
     check_causal(folder)
     try:
-        save_folder(load_model(folder), folder, output, {"base": settings.base})
+        model = load_model(folder)
+        if settings.remember:
+            model = with_memory(model, letter_ids(GeneTokenizer.load(folder)))
+        save_folder(model, folder, output, {"base": settings.base})
     except TokenizerError:
         hint = "say which pieces it is to learn, in [vocabulary.dna] or [vocabulary.protein]"
         raise ModelError("this base knows no DNA or protein yet", where=folder, hint=hint) from None
+
+
+def letter_ids(tokenizer: GeneTokenizer) -> dict[Kind, list[int]]:
+    """The ids of A, C, G and T, or of the twenty amino acids, of each kind of sequence that is spelled by letters."""
+    spellings, kinds = tokenizer.spellings(), tokenizer.token_kinds()
+    found: dict[Kind, list[int]] = {}
+    for kind in tokenizer.kinds:
+        ids = {text: index for index, text in spellings.items() if kinds[index] == kind_code(kind)}
+        if all(len(text) == 1 for text in ids):
+            found[kind] = [ids[letter] for letter in ALPHABETS[kind].letters]
+    return found
 
 
 def _bounded(texts: Iterable[str]) -> Iterator[str]:

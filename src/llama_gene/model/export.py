@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_gene.errors import ModelError
-from llama_gene.files import atomic_folder, read_json, write_text
+from llama_gene.files import atomic_folder, read_json, read_object, write_json, write_text
 from llama_gene.model import stock
+from llama_gene.model.base import OURS
 from llama_gene.model.card import Check, write_card
 from llama_gene.model.folder import copy_file, load_folder, write_record
 from llama_gene.tokenizer import GeneTokenizer
@@ -67,12 +68,14 @@ class Question:
         texts: Texts to encode, without special tokens around them.
         chat: A conversation for the chat template, as ``{"role": ..., "content": ...}``; none asks nothing.
         prompts: Texts to compute logits for, encoded by that tokenizer; none leaves the weights alone.
+        runs_code: Whether the folder's own code is run: only where it is ours.
     """
 
     folder: Path
     texts: Sequence[str]
     chat: Sequence[dict[str, str]] = ()
     prompts: Sequence[str] = ()
+    runs_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +122,13 @@ def ask_stock(questions: Sequence[Question]) -> list[Answer]:
                     "chat": list(question.chat),
                     "prompts": list(question.prompts),
                     "logits": str(place),
+                    "runs_code": question.runs_code,
                 }
                 for question, place in zip(questions, places, strict=True)
             ],
         }
         command = [sys.executable, "-I", str(Path(stock.__file__).resolve())]
-        environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+        environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(Path(temporary) / "code")}
         done = subprocess.run(
             command, input=json.dumps(request), env=environment, capture_output=True, text=True, check=False
         )
@@ -175,16 +179,19 @@ def export(folder: Path, output: Path, *, scores: str = "", half: bool = False) 
     logits = _logits(model, tokenizer.encode(_MIXED))
     architecture, context = type(model).__name__, getattr(model.config, "max_position_embeddings", None)
     model_type, num_parameters = str(model.config.model_type), model.num_parameters()
+    brings_code = model_type == OURS
     chat, chat_ids = _chat(tokenizer)
     with atomic_folder(output) as draft:
         _copy(folder, draft)
         if half:
             _replace_weights(model, draft)
+        if brings_code:
+            _bring_code(draft)
         write_record(draft, _without_places(record))
         # The checking process loads it once more: not both at a time.
         del model
         gc.collect()
-        (answer,) = ask_stock([Question(draft, _PROBES, chat, [_MIXED])])
+        (answer,) = ask_stock([Question(draft, _PROBES, chat, [_MIXED], brings_code)])
         _require_same_ids(answer, tokenizer, chat_ids, model_type, folder)
         difference = float(np.abs(answer.logits[0] - logits).max())
         if not difference <= TOLERANCE:
@@ -219,6 +226,14 @@ def _without_places(record: dict[str, Any]) -> dict[str, Any]:
         for name, rows in record.get("tasks", {}).items()
     }
     return record | ({"tasks": tasks} if tasks else {})
+
+
+def _bring_code(draft: Path) -> None:
+    """Add the code of our own architecture, for stock transformers, which runs it only where it is told to."""
+    code = Path(__file__).with_name("modeling_gene.py")
+    shutil.copyfile(code, draft / code.name)
+    places = {"AutoConfig": f"{code.stem}.GeneConfig", "AutoModelForCausalLM": f"{code.stem}.GeneForCausalLM"}
+    write_json(draft / "config.json", read_object(draft / "config.json") | {"auto_map": places})
 
 
 def _replace_weights(model: "PreTrainedModel", draft: Path) -> None:

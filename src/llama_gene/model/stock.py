@@ -22,7 +22,7 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
     from transformers import AutoTokenizer
 
     folder = question["folder"]
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": question["runs_code"]}
     tokenizer = AutoTokenizer.from_pretrained(folder, **local)
     answer: dict[str, Any] = {
         "class_name": type(tokenizer).__name__,

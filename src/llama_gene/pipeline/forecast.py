@@ -32,6 +32,7 @@ from llama_gene.model.extend import ROWS_MULTIPLE
 from llama_gene.model.gpu import GIB, find_gpu
 from llama_gene.model.plan import BY_SETTING, TrainingPlan, plan_training, remedies
 from llama_gene.pipeline.amounts import SHARED_COST, count_letters, letters_per_token, row_tokens
+from llama_gene.sequences import ALPHABETS, Kind
 from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.registry import load_task
 from llama_gene.tasks.task import Task
@@ -142,7 +143,8 @@ def find_architecture(recipe: Recipe) -> tuple[Architecture, int]:
     new = _num_new_rows(vocabulary)
     if model.base == "scratch":
         rows = model.text_vocabulary
-        return architecture_of(shape_config(model.size, _rounded(rows + new), model.context)), rows
+        config = shape_config(model.size, _rounded(rows + new), model.context, _letters(vocabulary))
+        return architecture_of(config), rows
     if model.made_by is not None and not Path(model.base).is_dir():
         before = load_recipe(model.made_by)
         if before.folder in Path(model.base).parents:
@@ -162,6 +164,13 @@ def _num_new_rows(vocabulary: VocabularySettings) -> int:
     kinds = [(4, vocabulary.dna), (20, vocabulary.protein)]
     extra = 26 + 2 if vocabulary.scheme == "typed" else 0
     return 1 + sum(pieces.size + (extra - letters if extra else 0) for letters, pieces in kinds if pieces is not None)
+
+
+def _letters(vocabulary: VocabularySettings) -> dict[Kind, list[int]]:
+    """As many ids as there are letters, of each kind that is spelled by letters; which ids counts for nothing."""
+    sizes = {kind: len(alphabet.letters) for kind, alphabet in ALPHABETS.items()}
+    asked = {"dna": vocabulary.dna, "protein": vocabulary.protein}
+    return {kind: list(range(size)) for kind, size in sizes.items() if (one := asked[kind]) and one.size == size}
 
 
 def _rounded(rows: int) -> int:

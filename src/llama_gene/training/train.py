@@ -127,7 +127,7 @@ def train(
         trainer = PackedTrainer(
             PackedModel(
                 model,
-                torch.bfloat16 if settings.precision == "bf16" else torch.float32,
+                _computing(settings),
                 sequence_weight=sequence_weight,
             ),
             arguments,
@@ -188,6 +188,21 @@ def _arguments(settings: TrainingSettings, output: Path, steps: int, *, seed: in
         seed=seed,
         **strategy_arguments(mine, world_size()),
     )
+
+
+def _computing(settings: TrainingSettings) -> Any:
+    """The type to compute in. Where a machine would only imitate bf16, it is eight times slower than fp32."""
+    import torch
+
+    if settings.precision == "fp32":
+        return torch.float32
+    if torch.cuda.is_available():
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bf16 = torch.cpu._is_avx512_bf16_supported()
+    if not has_bf16 and rank() == 0:
+        print("  this machine does not compute in bf16: fp32 is used", file=sys.stderr, flush=True)
+    return torch.bfloat16 if has_bf16 else torch.float32
 
 
 def _prepare(model: Any, settings: TrainingSettings) -> None:
