@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from llama_gene.errors import ModelError
 from llama_gene.files import read_json
 from llama_gene.inference.engine import Engine
 from llama_gene.model.default import SHIPPED_MODEL
+from llama_gene.model.export import CODE, export
+from llama_gene.model.push import exported_files
 from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.rows import load_rows
 
@@ -48,6 +51,19 @@ def test_it_is_small_and_says_what_it_is() -> None:
     assert len(tasks) == 33
     assert set(HELD) < set(tasks)
     assert all(card.count(f"| {task} |") == 2 for task in tasks)  # with its data, and with its score
+
+
+def test_an_export_brings_its_code_and_opens_in_stock_transformers(tmp_path: Path) -> None:
+    check = export(SHIPPED_MODEL, tmp_path / "mini")
+    assert check.difference <= 1e-4
+    assert (tmp_path / "mini" / CODE.name).read_bytes() == CODE.read_bytes()
+    assert "trust_remote_code=True" in (tmp_path / "mini" / "README.md").read_text(encoding="utf-8")
+    assert CODE.name in {path.name for path in exported_files(tmp_path / "mini")}
+    (tmp_path / "mini" / CODE.name).write_text("print('not ours')\n")
+    with pytest.raises(ModelError, match=r"modeling_gene\.py is no part of an export"):
+        exported_files(tmp_path / "mini")
+    # Ours opens it without running what the folder brings.
+    assert Engine.load(tmp_path / "mini").task_names == Engine.load(SHIPPED_MODEL).task_names
 
 
 @pytest.mark.parametrize("name", HELD)

@@ -1,5 +1,6 @@
 """The memory of n-grams: which rows it reads, that caches and packing change nothing, and that it starts empty."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_what_is_read_in_parts_is_what_is_read_at_once(model: Any, ids: list[int
         wanted = model(input_ids=whole).logits
         parts = [
             model(input_ids=whole[:, start:stop], past_key_values=cache, use_cache=True).logits
-            for start, stop in zip(places, places[1:], strict=False)
+            for start, stop in itertools.pairwise(places)
         ]
     assert torch.allclose(torch.cat(parts, dim=1), wanted, atol=1e-4)
 

@@ -28,6 +28,7 @@ from llama_gene.model.plan import (
     plan_training,
     remedies,
 )
+from llama_gene.sequences import Kind
 
 PAPER = {
     "train": "lora+embeddings",
@@ -99,6 +100,17 @@ def test_a_hybrid_is_counted_with_its_convolutions() -> None:
     hybrid = architecture_of(shape)
     real = new_model("hybrid-nano", 512, 256, {}, seed=0)
     assert hybrid.num_parameters == sum(parameter.numel() for parameter in real.parameters())
+
+
+def test_a_memory_is_counted_with_its_tables() -> None:
+    letters: dict[Kind, list[int]] = {"dna": [0, 1, 2, 3], "protein": list(range(4, 24))}
+    remembering = architecture_of(shape_config("gene-nano", 512, 256, letters))
+    real = new_model("gene-nano", 512, 256, {}, letters, seed=0)
+    assert remembering.num_parameters == sum(parameter.numel() for parameter in real.parameters())
+    # All DNA 4-mers and 6-mers, residue pairs and threes, and 16,384 rows each for what there is more of.
+    rows = 1 + 4**4 + 4**6 + 20**2 + 20**3 + 2 * 16_384
+    alike = architecture_of(shape_config("hybrid-nano", 512, 256))
+    assert remembering.num_other - alike.num_other == rows * 64
 
 
 def test_rows_are_read_and_set() -> None:

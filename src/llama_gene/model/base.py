@@ -67,7 +67,9 @@ SIZES: dict[str, Shape] = {
     "hybrid-small": _hybrid(512, "ccacacacaa", 8, 1408),
     # The same with a memory of n-grams: what k-mers say is known at once.
     "gene-nano": _gene(64, "ca", 4, 176),
+    "gene-tiny": _gene(128, "caa", 4, 352),
     "gene-mini": _gene(128, "cca", 4, 352),
+    "gene-small": _gene(512, "ccacacacaa", 8, 1408),
 }
 _ORDERS: Mapping[Kind, Sequence[int]] = {"dna": (4, 6, 8), "protein": (2, 3, 4)}  # lengths of remembered n-grams
 OURS = "llama_gene"  # the model type of ``modeling_gene``

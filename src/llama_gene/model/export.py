@@ -45,6 +45,9 @@ EXPORTED_FILES = (
     "calibration.json",
 )
 EXPORTED_FOLDERS = ("tasks", "additional_chat_templates")
+CODE = Path(__file__).with_name("modeling_gene.py")
+"""The code of our own architecture, which an export of such a model brings."""
+
 _MIXED = "Does <dna>ATGAAAGTTTAA</dna> code for <protein>MKV</protein>?\nAnswer:"
 _PROBES = (
     "<dna>ACGTTGCATATAAAGGCNNNRYACGTTTGACAATTAATCATCGGC</dna>",
@@ -229,10 +232,9 @@ def _without_places(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bring_code(draft: Path) -> None:
-    """Add the code of our own architecture, for stock transformers, which runs it only where it is told to."""
-    code = Path(__file__).with_name("modeling_gene.py")
-    shutil.copyfile(code, draft / code.name)
-    places = {"AutoConfig": f"{code.stem}.GeneConfig", "AutoModelForCausalLM": f"{code.stem}.GeneForCausalLM"}
+    """Add the code for stock transformers, which runs it only where it is told to."""
+    shutil.copyfile(CODE, draft / CODE.name)
+    places = {"AutoConfig": f"{CODE.stem}.GeneConfig", "AutoModelForCausalLM": f"{CODE.stem}.GeneForCausalLM"}
     write_json(draft / "config.json", read_object(draft / "config.json") | {"auto_map": places})
 
 

@@ -75,7 +75,7 @@ class NGramMemory(nn.Module):
             lengths = torch.tensor([order for _, order, *_ in self._tables], device=ids.device)
             found = found.masked_fill(places.unsqueeze(-1) < lengths - 1, 0)
         summed: Tensor = F.embedding_bag(found.flatten(0, 1), self.table, mode="sum", padding_idx=0)
-        return _GAIN * summed.view(*found.shape[:2], -1)
+        return _GAIN * summed.view(*found.shape[:2], self.table.shape[1])
 
     def find(self, ids: Tensor) -> Tensor:
         """The row of the table for each n-gram, int64[rows, positions, tables]; 0 where none ends."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from llama_gene.errors import ModelError, SettingsError
-from llama_gene.model.export import EXPORTED_FILES, EXPORTED_FOLDERS
+from llama_gene.model.export import CODE, EXPORTED_FILES, EXPORTED_FOLDERS
 from llama_gene.model.folder import RECORD
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
@@ -33,6 +33,7 @@ def exported_files(folder: Path) -> list[Path]:
     for path in found:
         inner = path.relative_to(folder)
         known = any(inner.match(pattern) for pattern in (*EXPORTED_FILES, RECORD, "README.md"))
+        known |= inner.name == CODE.name and path.read_bytes() == CODE.read_bytes()
         if path.is_symlink() or not (known if len(inner.parts) == 1 else inner.parts[0] in EXPORTED_FOLDERS):
             hint = "move it away, or export the model again: what is pushed is there for others to see"
             raise ModelError(f"{inner} is no part of an export", where=folder, hint=hint)
