@@ -86,6 +86,10 @@ def test_a_cache_that_the_model_makes_itself_remembers_too(model: Any) -> None:
     assert torch.allclose(rest.logits, wanted, atol=1e-4)
 
 
+def test_nothing_to_read_is_nothing_remembered(model: Any) -> None:
+    assert model.get_decoder().embed(torch.zeros(1, 0, dtype=torch.long)).shape == (1, 0, 128)
+
+
 def test_packing_contamination_of_trl_1230() -> None:
     packed = make()
     keep_documents_apart(packed)

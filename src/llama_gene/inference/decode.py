@@ -165,7 +165,8 @@ class RunningBatch:
                     mine.keys, mine.values = beside(mine.keys, new.keys, 1), beside(mine.values, new.values, 1)
                 else:
                     for place, state in new.conv_states.items():
-                        mine.conv_states[place] = torch.cat([mine.conv_states[place], state])
+                        if state is not None:  # a layer need not use all the states it may have
+                            mine.conv_states[place] = torch.cat([mine.conv_states[place], state])
             self._real = beside(self._real, real, 0)
             self._logits = torch.cat([self._logits, logits])
 
