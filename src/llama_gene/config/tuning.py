@@ -48,6 +48,11 @@ class FinetuneSettings(TrainingSettings):
     equal_answers: bool = Field(
         False, description="an answer counts once, however long it is: texts and numbers do not drown labels of a token"
     )
+    fill_memory: bool = Field(
+        False,
+        description="a memory of n-grams begins with what linear models of the tasks make of the same n-grams; what it "
+        "held is lost",
+    )
     sequence_loss: float = Field(
         0.0, ge=0, description="weight of the loss on a token of a sequence, where one of an answer has 1"
     )

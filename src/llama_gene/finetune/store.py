@@ -49,6 +49,7 @@ class Group:
         num_strands: 2 where the DNA is kept both ways, 1 otherwise.
         frames: For each wording, the ids before, between and after the sequences.
         asks_about_sequences: False for instructions, whose whole prompt counts as one part.
+        is_classification: Whether its answers are labels.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Group:
     num_strands: int
     frames: tuple[tuple[NDArray[np.int64], ...], ...]
     asks_about_sequences: bool = True
+    is_classification: bool = False
 
     @property
     def num_parts(self) -> int:
@@ -76,25 +78,24 @@ class ExampleStore:
         folder.mkdir(parents=True, exist_ok=True)
         self._stream = TemporaryFile(dir=folder)  # noqa: SIM115 - open for as long as the store is
         self.groups: list[Group] = []
-        self._ends, self._labels = array("q", [0]), array("i")
+        self._ends, self._choices = array("q", [0]), array("i")
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._choices)
 
     def add_task(self, encoder: PromptEncoder, examples: Iterable[Example], *, both_strands: bool) -> int:
         """Append the examples of a task; returns how many of them were shortened."""
         task = encoder.task
-        self._begin(task.name, len(task.inputs), 1 + both_strands, encoder.frames)
-        labels = (
-            {answer: place for place, answer in enumerate(task.candidates)} if task.kind == "classification" else {}
-        )
+        classifies = task.kind == "classification"
+        self._begin(task.name, len(task.inputs), 1 + both_strands, encoder.frames, is_classification=classifies)
+        places = {answer: place for place, answer in enumerate(task.candidates)}
         num_shortened = 0
         for chunk in _chunks(examples):
             parts: list[NDArray[np.int32]] = []
             for example, spelled in zip(chunk, encoder.spell(chunk, both_strands=both_strands), strict=True):
                 parts += [span for strand in spelled.strands for span in strand]
                 parts.append(np.array(spelled.answer, np.int32))
-                self._labels.append(labels.get(example.answer or "", -1))
+                self._choices.append(places.get(example.answer or "", -1))
                 num_shortened += spelled.num_cut > 0
             self._write(parts)
         return num_shortened
@@ -111,7 +112,7 @@ class ExampleStore:
                     num_too_long += 1
                     continue
                 parts += [np.array(encoded.prompt, np.int32), np.array(encoded.answer, np.int32)]
-                self._labels.append(-1)
+                self._choices.append(-1)
             self._write(parts)
         return num_too_long
 
@@ -123,10 +124,13 @@ class ExampleStore:
         frames: Sequence[Sequence[Sequence[int]]],
         *,
         asks_about_sequences: bool = True,
+        is_classification: bool = False,
     ) -> None:
         made = tuple(tuple(np.array(text, np.int64) for text in frame) for frame in frames)
         place = (len(self), len(self._ends) - 1)
-        self.groups.append(Group(name, *place, num_sequences, num_strands, made, asks_about_sequences))
+        self.groups.append(
+            Group(name, *place, num_sequences, num_strands, made, asks_about_sequences, is_classification)
+        )
 
     def _write(self, parts: Sequence[NDArray[np.int32]]) -> None:
         """Append parts of examples, in their order."""
@@ -145,9 +149,15 @@ class ExampleStore:
         return np.memmap(self._stream, dtype=np.uint32, mode="r")
 
     @cached_property
+    def choices(self) -> Ints:
+        """int64[examples]: the place of an answer among the task's candidates; -1 for free text and instructions."""
+        return np.array(self._choices, np.int64)
+
+    @cached_property
     def labels(self) -> Ints:
         """int64[examples]: the place of a classification's answer among its labels, -1 for all others."""
-        return np.array(self._labels, np.int64)
+        of_label = np.array([group.is_classification for group in self.groups])[self.group_of(np.arange(len(self)))]
+        return np.where(of_label, self.choices, -1)
 
     def members(self, group: int) -> Ints:
         """The examples of a group."""

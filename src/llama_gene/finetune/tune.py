@@ -13,6 +13,7 @@ from llama_gene.config import FinetuneSettings
 from llama_gene.corpus.pack import IGNORE
 from llama_gene.errors import SettingsError, TaskError
 from llama_gene.finetune.draw import draw_examples, task_weights
+from llama_gene.finetune.remember import fill_memory
 from llama_gene.finetune.rows import ExampleRows
 from llama_gene.finetune.store import Draw, ExampleStore
 from llama_gene.model.folder import load_base, save_folder
@@ -143,6 +144,8 @@ def finetune(
     dev = [hold_out_answers(prompts.encoder(one.task), one.dev) for one in tasks if one.dev]
     names = tuple(one.name for one in dev)
     text = hold_out(tokenizer, "text", english, int(model.config.max_position_embeddings))
+    if settings.fill_memory:
+        fill_memory(model, store, [one.task for one in tasks], checkpoints / "memory.safetensors", seed=seed)
     trained = adapt(model, settings, tokenizer.base_size, seed=seed)
     log = train(
         trained,

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import DynamicCache, Lfm2Config, Lfm2ForCausalLM, Lfm2Model
 from transformers.models.lfm2.modeling_lfm2 import Lfm2DecoderLayer, Lfm2PreTrainedModel
 
-_GAIN = 20.0  # of a table's rows: each is read seldom, and so learns as if at twenty times the learning rate
 _MIX = 2_654_435_761  # Knuth's multiplier: neighbouring numbers fall far apart
 _STATE = 1  # of the first layer's states in a cache; 0 is what its convolution keeps
 
@@ -47,6 +46,8 @@ class GeneConfig(Lfm2Config):  # type: ignore[misc]
 class NGramMemory(nn.Module):
     """Vectors of the n-grams that end at each position."""
 
+    gain = 5.0  # of a table's rows: each is read seldom, and so learns as if at five times the learning rate
+
     def __init__(self, config: GeneConfig) -> None:
         super().__init__()
         letters, orders = config.ngram_letters or [], config.ngram_orders or []
@@ -75,7 +76,7 @@ class NGramMemory(nn.Module):
             lengths = torch.tensor([order for _, order, *_ in self._tables], device=ids.device)
             found = found.masked_fill(places.unsqueeze(-1) < lengths - 1, 0)
         summed: Tensor = F.embedding_bag(found.flatten(0, 1), self.table, mode="sum", padding_idx=0)
-        return _GAIN * summed.view(*found.shape[:2], self.table.shape[1])
+        return self.gain * summed.view(*found.shape[:2], self.table.shape[1])
 
     def find(self, ids: Tensor) -> Tensor:
         """The row of the table for each n-gram, int64[rows, positions, tables]; 0 where none ends."""
