@@ -100,6 +100,18 @@ def create(output: Path, vocabularies: Sequence[SequenceVocabulary] = (DNA, PROT
     return output
 
 
+def awake(model: Any) -> Any:
+    """`model` with noise in all that begins at zero, so that every part of it has a say."""
+    import torch
+
+    generator = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if not weight.any():
+                weight.copy_(torch.randn(weight.shape, generator=generator) * weight.shape[-1] ** -0.5)
+    return model
+
+
 def examples(task: Task, num: int, length: int = 20) -> list[Example]:
     """Rows whose answers go round."""
     rows = []

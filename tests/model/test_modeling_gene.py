@@ -15,7 +15,9 @@ from llama_gene.model.base import load_model, new_model, with_memory
 from llama_gene.model.convolution import document_inputs, keep_documents_apart
 from llama_gene.model.head import hidden_states
 from llama_gene.model.modeling_gene import GeneConfig, NGramMemory
+from llama_gene.sequences import Kind
 from llama_gene.training.loss import packed_loss
+from nano import awake
 
 DNA, PROTEIN = [10, 11, 12, 13], list(range(20, 40))
 TEXT, OTHER_LETTER = 5, 14
@@ -23,9 +25,8 @@ TEXT, OTHER_LETTER = 5, 14
 
 def make(size: str = "gene-nano") -> Any:
     """A model that remembers something."""
-    model = new_model(size, 48, 64, {"eos_token_id": 0, "pad_token_id": 1}, {"dna": DNA, "protein": PROTEIN}, seed=3)
-    torch.nn.init.normal_(model.get_decoder().ngrams.table)
-    return model.eval()
+    letters: dict[Kind, list[int]] = {"dna": DNA, "protein": PROTEIN}
+    return awake(new_model(size, 48, 64, {"eos_token_id": 0, "pad_token_id": 1}, letters, seed=3)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,14 @@ def test_a_hybrid_with_an_empty_memory_answers_as_before(tmp_path: Path) -> None
     grown.save_pretrained(tmp_path)
     with torch.inference_mode():
         assert load_model(tmp_path).eval()(input_ids=ids).logits.equal(hybrid(input_ids=ids).logits)
+
+
+def test_at_first_only_attention_writes() -> None:
+    model = new_model("gene-mini", 48, 64, {"eos_token_id": 0, "pad_token_id": 1}, {"dna": DNA}, seed=3).eval()
+    seen = model(input_ids=torch.tensor([[TEXT, *DNA, TEXT]]), output_hidden_states=True).hidden_states
+    assert seen[0].equal(seen[1])
+    assert seen[0].equal(seen[2])
+    assert not seen[2].equal(seen[3])
 
 
 def test_what_cannot_remember_says_so() -> None:

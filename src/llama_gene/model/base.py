@@ -181,7 +181,20 @@ def new_model(
     set_seed(seed)
     _use_our_progress()
     model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
+    if SIZES[size].remembers:
+        _hush(model)
     return model
+
+
+def _hush(model: "PreTrainedModel") -> None:
+    """Let convolutions and MLPs write nothing at first: the memory is heard sooner (docs/lab-notes.md, 2026-11-27)."""
+    import torch
+
+    with torch.no_grad():
+        for layer in model.get_decoder().layers:
+            layer.feed_forward.w2.weight.zero_()
+            if not layer.is_attention_layer:
+                layer.conv.out_proj.weight.zero_()
 
 
 def register_gene() -> None:

@@ -1,0 +1,96 @@
+"""A memory that begins with linear models: what it then says, and that it is made once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llama_gene.config import ModelSettings
+from llama_gene.errors import SettingsError
+from llama_gene.finetune import TaskRows, finetune
+from llama_gene.finetune.remember import fill_memory
+from llama_gene.finetune.store import ExampleStore
+from llama_gene.model.create import create_from_scratch
+from llama_gene.model.folder import load_folder
+from llama_gene.tasks.task import Example, Input, Task
+from llama_gene.tasks.template import PromptEncoder, prompt_texts
+from llama_gene.vocabulary.train import SequenceVocabulary
+from nano import ENGLISH, dna, finetune_settings, tree
+
+MOTIF = Task(
+    name="motif",
+    kind="classification",
+    row="classification DNA",
+    title="Is there GATTACA",
+    question="Is there GATTACA?",
+    inputs=(Input(role="sequence", kind="dna", column="sequence"),),
+    layout="gue",
+    data="motif",
+    metric="mcc",
+    labels={"0": "no", "1": "yes"},
+)
+
+
+def rows(num: int) -> list[Example]:
+    """Every other sequence has the motif somewhere."""
+    found = []
+    for number in range(num):
+        letters, place = dna(24, number), number % 17
+        if number % 2:
+            letters = letters[:place] + "GATTACA" + letters[place + 7 :]
+        found.append(Example(str(number), (letters,), ("no", "yes")[number % 2]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("remembering") / "model"
+    letters = SequenceVocabulary("dna", ())
+    settings = ModelSettings(size="gene-nano", text_vocabulary=330, context=160)
+    create_from_scratch(settings, [letters], [*prompt_texts([MOTIF]), *ENGLISH], folder, seed=3)
+    return folder
+
+
+def test_the_mean_over_a_sequence_tells_what_a_linear_model_tells(remembering: Path, tmp_path: Path) -> None:
+    model, tokenizer, _ = load_folder(remembering)
+    encoder, store = PromptEncoder(MOTIF, tokenizer, 120), ExampleStore(tmp_path / "store")
+    store.add_task(encoder, rows(200), both_strands=False)
+    store.close()
+    kept = tmp_path / "memory.safetensors"
+    fill_memory(model, store, [MOTIF], kept, seed=1)
+    memory = model.get_decoder().ngrams
+    # One task of two labels: one direction, so every row of the table is a multiple of one vector.
+    _, sizes, directions = torch.linalg.svd(memory.table, full_matrices=False)
+    assert sizes[1] < 1e-4 * sizes[0]
+    new = rows(260)[200:]
+    with torch.inference_mode():
+        said = [
+            float((memory(torch.tensor([row.prompt]))[0].sum(0) @ directions[0]).detach())
+            for row in encoder.encode(new)
+        ]
+    has_motif = np.arange(60) % 2 == 1
+    share = np.mean(np.array(said)[has_motif][:, None] > np.array(said)[~has_motif][None])
+    assert max(share, 1 - share) > 0.9  # which way it points is the tuning's to find out
+    # A tuning that goes on takes what is kept.
+    before, written = memory.table.detach().clone(), kept.stat().st_mtime_ns
+    fill_memory(model, store, [MOTIF], kept, seed=2)
+    assert memory.table.equal(before)
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_a_tuning_with_it_is_repeated_to_the_byte(remembering: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        tasks = [TaskRows(MOTIF, rows(24), {})]
+        settings = finetune_settings(fill_memory=True)
+        finetune(remembering, tasks, settings, tmp_path / name, tmp_path / f"{name}-checkpoints", seed=5)
+    one, other = tree(tmp_path / "one"), tree(tmp_path / "other")
+    assert one["model.safetensors"] == other["model.safetensors"]
+    table = load_folder(tmp_path / "one")[0].get_decoder().ngrams.table
+    assert int((table.abs().sum(dim=1) > 0).sum()) > 300  # also where the tuning itself read nothing
+
+
+def test_a_model_without_a_memory_says_so(nano_folder: Path, tmp_path: Path) -> None:
+    tasks = [TaskRows(MOTIF, rows(4), {})]
+    with pytest.raises(SettingsError, match=r"the model has no memory of n-grams\n  take a size with a memory"):
+        finetune(nano_folder, tasks, finetune_settings(fill_memory=True), tmp_path / "model", tmp_path / "work", seed=1)
