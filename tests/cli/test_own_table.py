@@ -19,8 +19,9 @@ NUM_ROWS, NUM_NEW = 60, 5
 # The quickstart is minutes long; so much smaller it is the same path in seconds.
 SMALLER = (
     "simulate.num_train=20", "simulate.num_dev=10", "model.size=gene-nano", "model.context=192",
-    "model.text_vocabulary=300", "pretrain.tokens=2000", "pretrain.block_size=128", "pretrain.batch_size=2", "pretrain.precision=fp32",
-    "finetune.block_size=192", "finetune.epochs=1", "finetune.precision=fp32", "evaluation.wording_rows=5",
+    "model.text_vocabulary=300", "pretrain.tokens=2000", "pretrain.block_size=128", "pretrain.batch_size=2",
+    "pretrain.precision=fp32", "finetune.block_size=192", "finetune.epochs=1", "finetune.precision=fp32",
+    "evaluation.wording_rows=5",
 )  # fmt: skip
 PLACES = ("cell wall", "cytosol", "golgi", "membrane", "nucleus", "nucleus, inner", "vacuole")  # a name begins another
 
