@@ -92,6 +92,11 @@ def test_no_folder_brings_code() -> None:
     assert sorted(place.partition(":")[0] for place in options) == ["inference/stock.py", *["model/stock.py"] * 2]
     for file in ("inference/stock.py", "model/stock.py"):
         assert '"trust_remote_code": False' in (PACKAGE / file).read_text()
+    # But where an export of our own architecture is checked, which brings the package's own file.
+    assert "_bring_code(draft)" in (PACKAGE / "model/export.py").read_text()
+    assert [file for file in SOURCES if '"trust_remote_code"] = True' in (PACKAGE / file).read_text()] == [
+        "model/stock.py"
+    ]
 
 
 def test_pages_take_no_text_as_markup() -> None:

@@ -91,7 +91,7 @@ def integrate_gradients(
     branches = _Branches(trie)
     alone = model.get_input_embeddings()
     # Where n-grams are remembered, what is known of them stands beside the vector of the letter they end at.
-    embed = getattr(model.get_decoder(), "embed", alone)
+    embed = getattr(getattr(model, "model", None), "embed", alone)
     device = model.device
     with torch.no_grad():
         asked = embed(torch.tensor([list(prompt)], device=device))[0]
