@@ -13,23 +13,12 @@ from llama_gene.finetune.remember import fill_memory
 from llama_gene.finetune.store import ExampleStore
 from llama_gene.model.create import create_from_scratch
 from llama_gene.model.folder import load_folder
-from llama_gene.tasks.task import Example, Input, Task
+from llama_gene.tasks.task import Example
 from llama_gene.tasks.template import PromptEncoder, prompt_texts
 from llama_gene.vocabulary.train import SequenceVocabulary
-from nano import ENGLISH, dna, finetune_settings, tree
+from nano import CONFORM, ENGLISH, dna, finetune_settings, tree
 
-MOTIF = Task(
-    name="motif",
-    kind="classification",
-    row="classification DNA",
-    title="Is there GATTACA",
-    question="Is there GATTACA?",
-    inputs=(Input(role="sequence", kind="dna", column="sequence"),),
-    layout="gue",
-    data="motif",
-    metric="mcc",
-    labels={"0": "no", "1": "yes"},
-)
+MOTIF = CONFORM.model_copy(update={"name": "motif", "question": "Is there GATTACA?", "labels": {"0": "no", "1": "yes"}})
 
 
 def rows(num: int) -> list[Example]:

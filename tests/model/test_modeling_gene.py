@@ -8,11 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from transformers import DynamicCache
 
+from llama_gene.config import ModelSettings
 from llama_gene.errors import ModelError, SettingsError
 from llama_gene.model.base import load_model, new_model, with_memory
 from llama_gene.model.convolution import document_inputs, keep_documents_apart
+from llama_gene.model.create import extend_base
 from llama_gene.model.head import hidden_states
 from llama_gene.model.modeling_gene import GeneConfig, NGramMemory
 from llama_gene.sequences import Kind
@@ -133,8 +136,14 @@ def test_at_first_only_attention_writes() -> None:
     assert not seen[2].equal(seen[3])
 
 
-def test_what_cannot_remember_says_so() -> None:
+def test_what_cannot_remember_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"a llama cannot be given a memory of n-grams\n  take a base of short conv"):
         with_memory(new_model("nano", 48, 64, {}, seed=1), {"dna": DNA})
     with pytest.raises(SettingsError, match=r"spelled by letters\n  set vocabulary.dna.size = 4"):
         new_model("gene-nano", 48, 64, {}, seed=1)
+    with pytest.raises(
+        ValidationError, match='remember is for a base that was trained; from scratch take size = "gene-m'
+    ):
+        ModelSettings(remember=True)
+    with pytest.raises(SettingsError, match=r"is to learn new pieces\n  leave out \[vocabulary\]"):
+        extend_base(ModelSettings(base="x", remember=True), [], tmp_path, seed=1)

@@ -1,9 +1,9 @@
 """``[model]``: the base and how it grows."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llama_gene.config.section import Settings
 
@@ -27,3 +27,9 @@ class ModelSettings(Settings):
     row_noise: float = Field(
         0.1, ge=0, description="noise on rows that start as a mean, in standard deviations of the base's rows"
     )
+
+    @model_validator(mode="after")
+    def _only_a_base_is_given_a_memory(self) -> Self:
+        if self.remember and self.base == "scratch":
+            raise ValueError('remember is for a base that was trained; from scratch take size = "gene-mini"')
+        return self

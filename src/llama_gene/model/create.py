@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from llama_gene.config import ModelSettings, Scheme
-from llama_gene.errors import ModelError, TokenizerError
+from llama_gene.errors import ModelError, SettingsError, TokenizerError
 from llama_gene.model.base import check_causal, find_base, load_model, new_model, with_memory
 from llama_gene.model.extend import grow, num_rows
 from llama_gene.model.folder import save_folder
@@ -98,7 +98,11 @@ def extend_base(
 
     Raises:
         LlamaGeneError: The base is missing, gated, no causal language model, or cannot be extended.
+        SettingsError: It is to be given a memory, too.
     """
+    if settings.remember:
+        hint = "leave out [vocabulary]: a memory goes on with the letters that the base knows"
+        raise SettingsError("model.remember: this base is to learn new pieces", hint=hint)
     folder = find_base(settings.base)
     check_causal(folder)
     model = load_model(folder)
