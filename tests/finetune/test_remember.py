@@ -13,11 +13,12 @@ from llama_gene.finetune.remember import fill_memory
 from llama_gene.finetune.store import ExampleStore
 from llama_gene.model.create import create_from_scratch
 from llama_gene.model.folder import load_folder
-from llama_gene.tasks.task import Example
+from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import PromptEncoder, prompt_texts
 from llama_gene.vocabulary.train import SequenceVocabulary
 from nano import CONFORM, ENGLISH, dna, finetune_settings, tree
 
+PLACE = CONFORM.model_copy(update={"name": "place", "question": "Is the tenth a G?", "labels": {"0": "no", "1": "yes"}})
 MOTIF = CONFORM.model_copy(update={"name": "motif", "question": "Is there GATTACA?", "labels": {"0": "no", "1": "yes"}})
 
 
@@ -68,6 +69,40 @@ def test_the_mean_over_a_sequence_tells_what_a_linear_model_tells(remembering: P
     assert kept.stat().st_mtime_ns == written
 
 
+def test_letters_at_their_places_count_where_that_helps(remembering: Path, tmp_path: Path) -> None:
+    model, tokenizer, _ = load_folder(remembering)
+    memory = model.get_decoder().ngrams
+
+    def share_of_places(task: Task, examples: list[Example]) -> float:
+        store = ExampleStore(tmp_path / task.name)
+        store.add_task(PromptEncoder(task, tokenizer, 120), examples, both_strands=False)
+        store.close()
+        fill_memory(model, store, [task], tmp_path / f"{task.name}.safetensors", seed=1)
+        squares = memory.table.detach().square().sum(dim=1)
+        return float(squares[memory.first_placed :].sum() / squares.sum())
+
+    at_place = [dna(24, number) for number in range(200)]
+    at_place = [letters[:9] + "CG"[number % 2] + letters[10:] for number, letters in enumerate(at_place)]
+    examples = [Example(str(n), (letters,), ("no", "yes")[n % 2]) for n, letters in enumerate(at_place)]
+    assert share_of_places(PLACE, examples) > 2 * share_of_places(MOTIF, rows(200))
+
+
+def test_both_strands_are_learned_from_where_the_task_has_two(remembering: Path, tmp_path: Path) -> None:
+    model, tokenizer, _ = load_folder(remembering)
+    memory, store = model.get_decoder().ngrams, ExampleStore(tmp_path)
+    encoder = PromptEncoder(MOTIF, tokenizer, 120)
+    store.add_task(encoder, rows(200), both_strands=True)
+    store.close()
+    fill_memory(model, store, [MOTIF], tmp_path / "memory.safetensors", seed=1)
+
+    def size(letters: str) -> float:
+        (prompt,) = encoder.encode([Example("0", (letters,), "yes")])
+        last = memory.find(torch.tensor([prompt.prompt]))[0, :, 1].max()  # the row of its only 6-mer
+        return float(memory.table[last].detach().norm())
+
+    assert size("GATTAC") == pytest.approx(size("GTAATC"), rel=0.2)
+
+
 def test_a_tuning_with_it_is_repeated_to_the_byte(remembering: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         tasks = [TaskRows(MOTIF, rows(24), {})]
@@ -77,6 +112,17 @@ def test_a_tuning_with_it_is_repeated_to_the_byte(remembering: Path, tmp_path: P
     assert one["model.safetensors"] == other["model.safetensors"]
     table = load_folder(tmp_path / "one")[0].get_decoder().ngrams.table
     assert int((table.abs().sum(dim=1) > 0).sum()) > 300  # also where the tuning itself read nothing
+
+
+def test_a_memory_has_a_learning_rate_of_its_own(remembering: Path, tmp_path: Path) -> None:
+    largest = {}
+    for name, rate in (("as_all", None), ("slow", 1e-9)):
+        settings = finetune_settings(learning_rate=1e-2, memory_learning_rate=rate)
+        work = tmp_path / f"{name}-work"
+        finetune(remembering, [TaskRows(MOTIF, rows(24), {})], settings, tmp_path / name, work, seed=5)
+        largest[name] = float(load_folder(tmp_path / name)[0].get_decoder().ngrams.table.detach().abs().max())
+    assert largest["as_all"] > 1e-3  # it was empty
+    assert largest["slow"] < 1e-6
 
 
 def test_a_model_without_a_memory_says_so(nano_folder: Path, tmp_path: Path) -> None:

@@ -1,21 +1,17 @@
 """The memory of n-grams: which rows it reads, that caches and packing change nothing, and that it starts empty."""
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 from transformers import DynamicCache
 
-from llama_gene.config import ModelSettings
-from llama_gene.errors import ModelError, SettingsError
-from llama_gene.model.base import load_model, new_model, with_memory
+from llama_gene.errors import SettingsError
+from llama_gene.model.base import new_model
 from llama_gene.model.convolution import document_inputs, keep_documents_apart
-from llama_gene.model.create import extend_base
 from llama_gene.model.head import hidden_states
 from llama_gene.model.modeling_gene import GeneConfig, NGramMemory
 from llama_gene.sequences import Kind
@@ -37,9 +33,9 @@ def model() -> Any:
     return make()
 
 
-def memory(orders: list[list[int]], buckets: int = 16_384) -> NGramMemory:
+def memory(orders: list[list[int]], **more: Any) -> NGramMemory:
     shape = {"hidden_size": 2, "num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]}
-    return NGramMemory(GeneConfig(ngram_letters=[DNA, [20, 21]], ngram_orders=orders, ngram_buckets=buckets, **shape))
+    return NGramMemory(GeneConfig(ngram_letters=[DNA, [20, 21]], ngram_orders=orders, **shape, **more))
 
 
 def test_each_n_gram_has_the_row_of_its_number() -> None:
@@ -50,10 +46,39 @@ def test_each_n_gram_has_the_row_of_its_number() -> None:
 
 
 def test_where_there_are_more_n_grams_than_rows_some_share_one() -> None:
-    few = memory([[6], []], buckets=7)
+    few = memory([[6], []], ngram_buckets=7)
     assert few.table.shape == (8, 2)
     found = few.find(torch.randint(10, 14, (1, 500), generator=torch.Generator().manual_seed(1)))
     assert set(found[0, 5:, 0].tolist()) == set(range(1, 8))
+
+
+def test_an_n_gram_at_its_place_has_a_row_of_its_own() -> None:
+    # Two letters of DNA at three places: rows 1 to 48, sixteen a place; one of protein at two places: 49 to 52.
+    by_place = memory([[], []], ngram_places=[[2, 3], [1, 2]])
+    assert by_place.first_placed == 1
+    assert by_place.table.shape == (53, 2)
+    found = by_place.find(torch.tensor([[TEXT, 10, 11, 13, 10, 10, TEXT, 10, 10, 21, 20, 21]]))
+    assert found[0, :, 0].tolist() == [0, 0, 1 + 1, 17 + 7, 33 + 12, 0, 0, 0, 1, 0, 0, 0]
+    assert found[0, :, 1].tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 50, 51, 0]
+
+
+@given(
+    ids=st.lists(st.sampled_from([TEXT, *DNA, 20, 21]), min_size=12, max_size=24),
+    cut=st.integers(1, 11),
+    starts=st.sets(st.integers(1, 23)),
+)
+def test_no_more_is_looked_back_to_than_it_says(ids: list[int], cut: int, starts: set[int]) -> None:
+    table = memory([[1, 3], [2]], ngram_places=[[2, 4], [1, 2]])
+    context = GeneConfig(ngram_orders=[[1, 3], [2]], ngram_places=[[2, 4], [1, 2]]).ngram_context
+    assert context == 5
+    whole = torch.tensor([ids])
+    seen = torch.cat([torch.full((1, context), -1), whole], dim=1)[:, cut:]
+    assert table.find(seen, context).equal(table.find(whole)[:, cut:])
+    # And what stands in documents of their own is as if it stood alone.
+    bounds = [0, *sorted(start for start in starts if start < len(ids)), len(ids)]
+    places = torch.cat([torch.arange(stop - start) for start, stop in itertools.pairwise(bounds)])[None]
+    alone = [table.find(whole[:, start:stop]) for start, stop in itertools.pairwise(bounds)]
+    assert table.find(whole, 0, places).equal(torch.cat(alone, dim=1))
 
 
 def test_vectors_of_all_orders_are_summed_five_times_as_large() -> None:
@@ -113,19 +138,35 @@ def test_only_rows_that_were_read_are_trained() -> None:
     packed_loss(trained, batch).backward()  # type: ignore[no-untyped-call]
     table = trained.get_decoder().ngrams
     touched = table.table.grad.abs().sum(dim=1).nonzero().flatten().tolist()
-    assert touched == [int(table.find(ids)[0, 4, 0])]  # one DNA 4-mer, and nothing longer
+    assert touched == sorted(set(table.find(ids).flatten().tolist()) - {0})
+    assert len(touched) == 4  # one DNA 4-mer, and three pairs of letters at their places
 
 
-def test_a_hybrid_with_an_empty_memory_answers_as_before(tmp_path: Path) -> None:
-    hybrid = new_model("hybrid-nano", 48, 64, {"eos_token_id": 0, "pad_token_id": 1}, seed=3).eval()
-    grown = with_memory(hybrid, {"dna": DNA}).eval()
-    ids = torch.tensor([[TEXT, *DNA, *DNA, TEXT]])
+def test_some_documents_are_trained_on_without_a_memory() -> None:
+    table = memory([[1], []])
+    torch.nn.init.ones_(table.table)
+    table.dropout = 0.5
+    ids = torch.full((40, 6), 10)
+    places = torch.tensor([0, 1, 2, 0, 1, 2]).expand(40, 6)
+    whole = table.eval()(ids, 0, places)
+    seen = table.train()(ids, 0, places)[..., 0].view(40, 2, 3)
+    assert seen.amin(dim=2).equal(seen.amax(dim=2))  # all of a document, or nothing
+    assert set(seen.flatten().tolist()) == {0.0, 5.0}
+    assert not seen[:, 0].equal(seen[:, 1])
+    assert set(whole.flatten().tolist()) == {5.0}
+
+
+def test_at_first_the_mean_of_what_is_remembered_is_handed_on() -> None:
+    model = new_model("gene-mini", 48, 64, {"eos_token_id": 0, "pad_token_id": 1}, {"dna": DNA}, seed=3).eval()
+    table, ids = model.get_decoder().ngrams, torch.tensor([[TEXT, *DNA * 5, TEXT]])
+    handed_on: list[torch.Tensor] = []
+    model.get_decoder().layers[-1].register_forward_hook(lambda *told: handed_on.append(told[-1][0, -1]))
     with torch.inference_mode():
-        assert grown(input_ids=ids).logits.equal(hybrid(input_ids=ids).logits)
-    assert grown.lm_head.weight is grown.get_decoder().embed_tokens.weight
-    grown.save_pretrained(tmp_path)
-    with torch.inference_mode():
-        assert load_model(tmp_path).eval()(input_ids=ids).logits.equal(hybrid(input_ids=ids).logits)
+        model(input_ids=ids)
+        table.table.normal_(generator=torch.Generator().manual_seed(1))
+        model(input_ids=ids)
+        mean = table(ids)[0].mean(dim=0)
+    assert torch.nn.functional.cosine_similarity(handed_on[1] - handed_on[0], mean, dim=0) > 0.9
 
 
 def test_at_first_only_attention_writes() -> None:
@@ -136,14 +177,6 @@ def test_at_first_only_attention_writes() -> None:
     assert not seen[2].equal(seen[3])
 
 
-def test_what_cannot_remember_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"a llama cannot be given a memory of n-grams\n  take a base of short conv"):
-        with_memory(new_model("nano", 48, 64, {}, seed=1), {"dna": DNA})
+def test_a_memory_needs_letters() -> None:
     with pytest.raises(SettingsError, match=r"spelled by letters\n  set vocabulary.dna.size = 4"):
         new_model("gene-nano", 48, 64, {}, seed=1)
-    with pytest.raises(
-        ValidationError, match='remember is for a base that was trained; from scratch take size = "gene-m'
-    ):
-        ModelSettings(remember=True)
-    with pytest.raises(SettingsError, match=r"is to learn new pieces\n  leave out \[vocabulary\]"):
-        extend_base(ModelSettings(base="x", remember=True), [], tmp_path, seed=1)

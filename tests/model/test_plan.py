@@ -107,8 +107,9 @@ def test_a_memory_is_counted_with_its_tables() -> None:
     remembering = architecture_of(shape_config("gene-nano", 512, 256, letters))
     real = new_model("gene-nano", 512, 256, {}, letters, seed=0)
     assert remembering.num_parameters == sum(parameter.numel() for parameter in real.parameters())
-    # All DNA 4-mers and 6-mers, residue pairs and threes, and 16,384 rows each for what there is more of.
-    rows = 1 + 4**4 + 4**6 + 20**2 + 20**3 + 2 * 16_384
+    # All DNA 4-mers and 6-mers, residue pairs and threes, and 16,384 rows each for what there is more of; and pairs of
+    # bases at 512 places, residues at 128.
+    rows = 1 + 4**4 + 4**6 + 20**2 + 20**3 + 2 * 16_384 + 512 * 4**2 + 128 * 20
     alike = architecture_of(shape_config("hybrid-nano", 512, 256))
     assert remembering.num_other - alike.num_other == rows * 64
 

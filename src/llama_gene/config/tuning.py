@@ -53,6 +53,17 @@ class FinetuneSettings(TrainingSettings):
         description="a memory of n-grams begins with what linear models of the tasks make of the same n-grams; what it "
         "held is lost",
     )
+    memory_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="of a memory of n-grams; learning_rate if not given, and with fill_memory a tenth of it",
+    )
+    memory_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="the share of examples that are seen without the memory, so that the layers learn to do without",
+    )
     sequence_loss: float = Field(
         0.0, ge=0, description="weight of the loss on a token of a sequence, where one of an answer has 1"
     )

@@ -16,15 +16,20 @@ from llama_gene.errors import SettingsError
 from llama_gene.files import atomic_path
 from llama_gene.finetune.store import ExampleStore
 from llama_gene.model.head import plain_model
+from llama_gene.model.rows import find_memory
 from llama_gene.progress import progress
 from llama_gene.tasks.task import Task
 from llama_gene.training.parallel import as_the_first
 
-_MOST_ROWS = 12_000  # of a task: more take minutes and say little that is new
+_MOST_ROWS = 40_000  # of a task: more take minutes and say little that is new
+_AT_ONCE = 256
+_NO_TOKEN = -1
 _INVERSE_PENALTY = 10.0
+_PLACED = (1.0, 3.0)  # what an n-gram at its place may count beside others: splice sites need 3, most tasks 1
+_TRIED_ON = 5  # one row of so many says which
 _RIDGE_ALPHA = 1.0
 _MAX_ITERATIONS = 100
-_SCALE = 0.5  # of a row's part along a direction; what else attention reads is 1 on the mean
+_SCALE = 3.0  # of a row's part along a direction; what else attention reads is 1 on the mean
 
 Matrix = Any  # scipy.sparse.csr_matrix: scipy has no types, and is loaded late
 
@@ -47,9 +52,9 @@ def fill_memory(model: Any, store: ExampleStore, tasks: Sequence[Task], path: Pa
     import torch
     from safetensors.torch import load_file, save_file
 
-    memory = getattr(plain_model(model).get_decoder(), "ngrams", None)
+    memory = find_memory(plain_model(model))
     if memory is None:
-        hint = "take a size with a memory, such as model.size = gene-mini, or set model.remember"
+        hint = "take a size with a memory, such as model.size = gene-mini"
         raise SettingsError("finetune.fill_memory: the model has no memory of n-grams", hint=hint)
 
     def make() -> None:
@@ -66,14 +71,18 @@ def fill_memory(model: Any, store: ExampleStore, tasks: Sequence[Task], path: Pa
 
 def _linear_weights(memory: Any, store: ExampleStore, tasks: Sequence[Task], seed: int) -> NDArray[np.float32]:
     """The weight of each row of the table for each output of each task, float32[outputs, rows]; 1 on the mean."""
+    from scipy.sparse import vstack  # type: ignore[import-untyped]
+
     generator = np.random.default_rng([seed, 2])
     found = []
     with progress("linear models for the memory", len(tasks)) as report:
         for group, task in enumerate(tasks):
             if task.kind in {"classification", "regression"}:
-                members = store.members(group)
-                chosen = np.sort(generator.permutation(members)[:_MOST_ROWS])
-                found.append(_fit(_counts(memory, store, chosen), store.choices[chosen], task))
+                chosen = generator.permutation(store.members(group))[:_MOST_ROWS]
+                strands = store.groups[group].num_strands
+                counts = vstack([_counts(memory, store, chosen, strand) for strand in range(strands)], format="csr")
+                answers, tried = np.tile(store.choices[chosen], strands), np.tile(chosen % _TRIED_ON == 0, strands)
+                found.append(_fit(counts, answers, tried, task, memory.first_placed))
             report(group + 1)
     weights = np.concatenate(found) if found else np.zeros((0, memory.table.shape[0]), np.float32)
     sizes = np.sqrt((weights**2).sum(axis=1) / np.maximum((weights != 0).sum(axis=1), 1))
@@ -81,38 +90,69 @@ def _linear_weights(memory: Any, store: ExampleStore, tasks: Sequence[Task], see
     return scaled
 
 
-def _counts(memory: Any, store: ExampleStore, examples: NDArray[np.int64]) -> Matrix:
-    """How often each row of the table is read for each example, every example of length 1: [examples, rows]."""
+def _counts(memory: Any, store: ExampleStore, examples: NDArray[np.int64], strand: int) -> Matrix:
+    """How often each row of the table is read for each example: [examples, rows]."""
     import torch
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
-    from sklearn.preprocessing import normalize
+    from scipy.sparse import csr_matrix
 
-    columns = []
-    for example in examples.tolist():
-        ids, num_answer, _ = store.ask(example, 0, 0)
-        read = memory.find(torch.from_numpy(ids[: len(ids) - num_answer])[None]).flatten().numpy()
-        columns.append(read[read > 0])
-    rows = np.repeat(np.arange(len(columns)), [len(one) for one in columns])
-    ones = np.ones(len(rows), np.float32)
-    return normalize(csr_matrix((ones, (rows, np.concatenate(columns))), (len(columns), len(memory.table))))
+    rows, columns = [], []
+    for start in range(0, len(examples), _AT_ONCE):
+        prompts = []
+        for example in examples[start : start + _AT_ONCE].tolist():
+            ids, num_answer, _ = store.ask(example, strand, 0)
+            prompts.append(np.append(ids[: len(ids) - num_answer], _NO_TOKEN))  # no n-gram reaches into the next
+        read = memory.find(torch.from_numpy(np.concatenate(prompts))[None])[0].numpy()
+        row = np.repeat(np.arange(start, start + len(prompts)), [len(prompt) for prompt in prompts])
+        place, table = read.nonzero()
+        rows.append(row[place])
+        columns.append(read[place, table])
+    there = (np.concatenate(rows), np.concatenate(columns))
+    return csr_matrix((np.ones(len(there[0]), np.float32), there), (len(examples), len(memory.table)))
 
 
-def _fit(counts: Matrix, answers: NDArray[np.int64], task: Task) -> NDArray[np.float32]:
-    """The weights of a linear model, float32[outputs, rows]: an output for each label, or one for two or a number."""
+def _fit(
+    counts: Matrix, answers: NDArray[np.int64], tried: NDArray[np.bool_], task: Task, first_placed: int
+) -> NDArray[np.float32]:
+    """The weights of a linear model, float32[outputs, rows]: an output for each label, or one for two or a number.
+
+    Args:
+        counts: How often each row of the table is read, [examples, rows]; from `first_placed` on by place.
+        answers: int64[examples].
+        tried: bool[examples]; those on which it is found out how much places count.
+        task: Whose examples they are.
+        first_placed: See `counts`.
+    """
     import warnings
 
+    from scipy.sparse import diags
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.preprocessing import normalize
 
     if len(np.unique(answers)) == 1:
         return np.zeros((0, counts.shape[1]), np.float32)
-    if task.kind == "regression":
-        ridge = Ridge(alpha=_RIDGE_ALPHA, solver="lsqr").fit(counts, answers.astype(float))
-        return np.array(ridge.coef_[None], np.float32)
+
+    def weighed(placed: float) -> Matrix:
+        return normalize(counts @ diags(np.where(np.arange(counts.shape[1]) < first_placed, 1, placed).astype("f4")))
+
+    def new() -> Any:
+        if task.kind == "regression":
+            return Ridge(alpha=_RIDGE_ALPHA, solver="lsqr")
+        return LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS)
+
+    enough = len(np.unique(answers[~tried])) == len(np.unique(answers))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near its end is as good: tuning goes on from there
-        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS).fit(counts, answers)
-    return np.array(model.coef_, np.float32)
+        scores = {
+            placed: new().fit(matrix[~tried], answers[~tried]).score(matrix[tried], answers[tried]) if enough else 0
+            for placed in _PLACED
+            for matrix in [weighed(placed)]
+        }
+        best = max(_PLACED, key=lambda placed: scores[placed])
+        coefficients = np.atleast_2d(new().fit(weighed(best), answers).coef_)
+    # On counts as they are, a row of what counts three times as much weighs three times as much.
+    coefficients[:, first_placed:] *= best
+    return np.array(coefficients, np.float32)
 
 
 def _directions(outputs: int, width: int, seed: int) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from llama_gene.finetune.store import Draw, ExampleStore
 from llama_gene.model.folder import load_base, save_folder
 from llama_gene.model.lora import adapt
 from llama_gene.model.merge import bring_home
+from llama_gene.model.rows import find_memory
 from llama_gene.tasks.convert.instructions import Instruction
 from llama_gene.tasks.registry import save_task
 from llama_gene.tasks.task import Example, Task
@@ -36,6 +37,9 @@ from llama_gene.training import HeldOut, Stopping, train
 from llama_gene.training.curves import PAGE, write_page
 from llama_gene.training.held_out import hold_out
 from llama_gene.training.parallel import rank
+
+# A row of a rare n-gram is moved by thirty times the rate when it is read: by all that a linear model said of it.
+_FILLED_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,11 @@ def finetune(
     text = hold_out(tokenizer, "text", english, int(model.config.max_position_embeddings))
     if settings.fill_memory:
         fill_memory(model, store, [one.task for one in tasks], checkpoints / "memory.safetensors", seed=seed)
+    memory_rate = settings.memory_learning_rate or settings.learning_rate * (
+        _FILLED_RATE if settings.fill_memory else 1
+    )
+    if (memory := find_memory(model)) is not None:
+        memory.dropout = settings.memory_dropout
     trained = adapt(model, settings, tokenizer.base_size, seed=seed)
     log = train(
         trained,
@@ -157,6 +166,7 @@ def finetune(
         held_out=[*dev, *([text] if text else [])],
         logs=logs,
         sequence_weight=settings.sequence_loss,
+        memory_rate=memory_rate,
         stopping=Stopping(names, settings.patience) if settings.patience and names else None,
     )
     if rank() > 0:

@@ -72,7 +72,9 @@ SIZES: dict[str, Shape] = {
     "gene-small": _gene(512, "ccacacacaa", 8, 1408),
 }
 _ORDERS: Mapping[Kind, Sequence[int]] = {"dna": (4, 6, 8), "protein": (2, 3, 4)}  # lengths of remembered n-grams
+_PLACES: Mapping[Kind, Sequence[int]] = {"dna": (2, 512), "protein": (1, 128)}  # a length, and places it is known at
 OURS = "llama_gene"  # the model type of ``modeling_gene``
+_EVEN = 0.1  # of the scores of attention: it looks everywhere alike
 _KERNEL = 9  # positions that a short convolution sees, its own among them: about the length of a motif
 
 
@@ -131,25 +133,8 @@ def _memory_config(letters: Letters) -> dict[str, Any]:
         "model_type": OURS,
         "ngram_letters": [list(ids) for ids in letters.values()],
         "ngram_orders": [list(_ORDERS[kind]) for kind in letters],
+        "ngram_places": [list(_PLACES[kind]) for kind in letters],
     }
-
-
-def with_memory(model: "PreTrainedModel", letters: Letters) -> "PreTrainedModel":
-    """A hybrid model with an empty memory of n-grams beside its weights: it answers as before.
-
-    Raises:
-        ModelError: It is no LFM2 with convolutions and attention.
-        SettingsError: Its tokenizer does not spell sequences by letters.
-    """
-    from llama_gene.model.modeling_gene import GeneConfig, GeneForCausalLM
-
-    config = model.config.to_dict()
-    if config["model_type"] != "lfm2" or len(set(config["layer_types"])) < 2:
-        hint = "take a base of short convolutions and attention, such as a run with model.size = hybrid-mini"
-        raise ModelError(f"a {config['model_type']} cannot be given a memory of n-grams", hint=hint)
-    grown: PreTrainedModel = GeneForCausalLM(GeneConfig(**config | _memory_config(letters)))
-    grown.load_state_dict(model.state_dict(), strict=False)
-    return grown
 
 
 def new_model(
@@ -182,19 +167,28 @@ def new_model(
     _use_our_progress()
     model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
     if SIZES[size].remembers:
-        _hush(model)
+        _hand_on_memory(model)
     return model
 
 
-def _hush(model: "PreTrainedModel") -> None:
-    """Let convolutions and MLPs write nothing at first: the memory is heard sooner (docs/lab-notes.md, 2026-11-27)."""
+def _hand_on_memory(model: "PreTrainedModel") -> None:
+    """Let attention first hand on the mean of what is remembered, as it is, and convolutions and MLPs write nothing.
+
+    What linear models say of a sequence is then there to be read from the first step on (lab notes, 2026-11-27).
+    """
     import torch
+
+    from llama_gene.model.modeling_gene import RememberingLayer
 
     with torch.no_grad():
         for layer in model.get_decoder().layers:
             layer.feed_forward.w2.weight.zero_()
             if not layer.is_attention_layer:
                 layer.conv.out_proj.weight.zero_()
+            elif isinstance(layer, RememberingLayer):
+                layer.self_attn.q_layernorm.weight.fill_(_EVEN)
+                torch.nn.init.orthogonal_(layer.self_attn.v_proj.weight)
+                layer.self_attn.out_proj.weight.copy_(layer.self_attn.v_proj.weight.T)
 
 
 def register_gene() -> None:

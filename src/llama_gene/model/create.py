@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from llama_gene.config import ModelSettings, Scheme
-from llama_gene.errors import ModelError, SettingsError, TokenizerError
-from llama_gene.model.base import check_causal, find_base, load_model, new_model, with_memory
+from llama_gene.errors import ModelError, TokenizerError
+from llama_gene.model.base import check_causal, find_base, load_model, new_model
 from llama_gene.model.extend import grow, num_rows
 from llama_gene.model.folder import save_folder
 from llama_gene.progress import progress
@@ -54,10 +54,7 @@ def continue_base(settings: ModelSettings, output: Path) -> None:
     folder = find_base(settings.base)
     check_causal(folder)
     try:
-        model = load_model(folder)
-        if settings.remember:
-            model = with_memory(model, letter_ids(GeneTokenizer.load(folder)))
-        save_folder(model, folder, output, {"base": settings.base})
+        save_folder(load_model(folder), folder, output, {"base": settings.base})
     except TokenizerError:
         hint = "say which pieces it is to learn, in [vocabulary.dna] or [vocabulary.protein]"
         raise ModelError("this base knows no DNA or protein yet", where=folder, hint=hint) from None
@@ -98,11 +95,7 @@ def extend_base(
 
     Raises:
         LlamaGeneError: The base is missing, gated, no causal language model, or cannot be extended.
-        SettingsError: It is to be given a memory, too.
     """
-    if settings.remember:
-        hint = "leave out [vocabulary]: a memory goes on with the letters that the base knows"
-        raise SettingsError("model.remember: this base is to learn new pieces", hint=hint)
     folder = find_base(settings.base)
     check_causal(folder)
     model = load_model(folder)

@@ -1,15 +1,16 @@
 """LFM2 with a memory of n-grams: what a few letters say by themselves is looked up, and need not be computed.
 
-Where attention first looks, each position brings one row for every n-gram of letters that ends there, from tables that
-are many times larger than the rest of the model and cost next to nothing: a step reads a few rows. What a linear
-model makes of k-mer counts, the baseline that is hardest to beat, a layer of attention can then do at once;
-convolutions are left with what it cannot say. Tables of hashed n-grams beside the tokens of a language model are an
-idea of Clark et al. (CANINE), Pagnoni et al. (Byte Latent Transformer) and Huang et al. (over-tokenized transformers).
+Where attention first looks, each position brings one row for every n-gram of letters that ends there, and one for the
+n-gram at its place in the sequence, from tables that are many times larger than the rest of the model and cost next to
+nothing: a step reads a few rows. What a linear model makes of k-mers and of letters at their places, the baselines that
+are hardest to beat, a layer of attention can then do at once; convolutions are left with what it cannot say. Tables of
+hashed n-grams beside the tokens of a language model are an idea of Clark et al. (CANINE), Pagnoni et al. (Byte Latent
+Transformer) and Huang et al. (over-tokenized transformers).
 
 An exported folder brings this file, so that stock transformers can open it: it imports nothing of llama_gene.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its name everywhere
@@ -27,6 +28,8 @@ class GeneConfig(Lfm2Config):  # type: ignore[misc]
     Attributes:
         ngram_letters: For each alphabet the ids of its letters. Ids of no alphabet end every n-gram.
         ngram_orders: For each alphabet the lengths of its n-grams.
+        ngram_places: For each alphabet the length of the n-grams that are known by their place, too, and the number of
+            places, counted from the first letter after what is none.
         ngram_buckets: Most rows for the n-grams of one length; where there are more n-grams, some share a row.
     """
 
@@ -34,32 +37,46 @@ class GeneConfig(Lfm2Config):  # type: ignore[misc]
 
     ngram_letters: list[list[int]] | None = None
     ngram_orders: list[list[int]] | None = None
+    ngram_places: list[list[int]] | None = None
     ngram_buckets: int = 16_384
     number_of_conv_states: int = 2
 
     @property
     def ngram_context(self) -> int:
         """Letters before a position that decide what is remembered there."""
-        return max(order for orders in self.ngram_orders or [] for order in orders) - 1
+        longest = max(order for orders in self.ngram_orders or [] for order in orders)
+        return max([longest - 1, *(order - 1 + places for order, places in self.ngram_places or [])])
+
+
+class _Table(NamedTuple):
+    """Rows for the n-grams of one length: `base` letters of `alphabet`, `rows` from `first` on (for each place)."""
+
+    alphabet: int
+    order: int
+    base: int
+    rows: int
+    first: int
+    places: int = 0
 
 
 class NGramMemory(nn.Module):
     """Vectors of the n-grams that end at each position."""
 
     gain = 5.0  # of a table's rows: each is read seldom, and so learns as if at five times the learning rate
+    dropout = 0.0  # the share of documents that are trained on without
 
     def __init__(self, config: GeneConfig) -> None:
         super().__init__()
-        letters, orders = config.ngram_letters or [], config.ngram_orders or []
-        # For each table: alphabet, order, letters of the alphabet, rows, first row. Row 0 is of no n-gram.
-        self._tables: list[tuple[int, int, int, int, int]] = []
-        size = 1
-        for alphabet, (ids, lengths) in enumerate(zip(letters, orders, strict=True)):
-            for order in lengths:
-                rows = min(len(ids) ** order, config.ngram_buckets)
-                self._tables.append((alphabet, order, len(ids), rows, size))
-                size += rows
-        self._letters = letters
+        self._letters, self._tables, size = config.ngram_letters or [], list[_Table](), 1  # row 0 is of no n-gram
+        kinds = range(len(self._letters))
+        grams = [(kind, order, 0) for kind in kinds for order in (config.ngram_orders or [])[kind]]
+        placed = [(kind, *config.ngram_places[kind]) for kind in kinds if config.ngram_places]
+        for kind, order, places in (*grams, *placed):
+            base = len(self._letters[kind])
+            rows = min(base**order, config.ngram_buckets)
+            self._tables.append(_Table(kind, order, base, rows, size, places))
+            size += rows * max(places, 1)
+        self.first_placed = next((table.first for table in self._tables if table.places), size)
         self.table = nn.Parameter(torch.zeros(size, config.hidden_size))  # nothing is remembered yet
 
     def forward(self, ids: Tensor, context: int = 0, places: Tensor | None = None) -> Tensor:
@@ -71,26 +88,38 @@ class NGramMemory(nn.Module):
             places: Of the others, where they stand in their document, int64[rows, positions - context]: no n-gram
                 reaches back beyond its beginning.
         """
-        found = self.find(ids)[:, context:]
-        if places is not None:
-            lengths = torch.tensor([order for _, order, *_ in self._tables], device=ids.device)
-            found = found.masked_fill(places.unsqueeze(-1) < lengths - 1, 0)
+        found = self.find(ids, context, places)
         summed: Tensor = F.embedding_bag(found.flatten(0, 1), self.table, mode="sum", padding_idx=0)
-        return self.gain * summed.view(*found.shape[:2], self.table.shape[1])
+        remembered = self.gain * summed.view(*found.shape[:2], self.table.shape[1])
+        if self.training and self.dropout:
+            documents = torch.zeros_like(found[..., 0]) if places is None else (places == 0).cumsum(dim=1)
+            kept = torch.rand(len(ids), ids.shape[1] + 1, device=ids.device) >= self.dropout
+            remembered = remembered * kept.gather(1, documents).unsqueeze(-1)
+        return remembered
 
-    def find(self, ids: Tensor) -> Tensor:
-        """The row of the table for each n-gram, int64[rows, positions, tables]; 0 where none ends."""
+    def find(self, ids: Tensor, context: int = 0, places: Tensor | None = None) -> Tensor:
+        """The row of the table for each n-gram, int64[rows, positions - context, tables]; 0 where none ends.
+
+        What is given is what `forward` is given.
+        """
         numbers = [self._number(ids, letters) for letters in self._letters]
+        runs = [self._run(number)[:, context:] for number in numbers]
+        if places is not None:
+            runs = [torch.minimum(run, places + 1) for run in runs]
         columns = []
-        for alphabet, order, base, rows, first in self._tables:
-            number = numbers[alphabet]
-            value, whole = number, number >= 0
-            for back in range(1, order):
-                before = F.pad(number, (back, 0), value=-1)[:, : number.shape[1]]
-                value, whole = value + before * base**back, whole & (before >= 0)
-            if base**order > rows:
-                value = value * _MIX % 2**32 % rows
-            columns.append(torch.where(whole, value + first, 0))
+        for table in self._tables:
+            number, run = numbers[table.alphabet], runs[table.alphabet]
+            value = number
+            for back in range(1, table.order):
+                value = value + F.pad(number, (back, 0))[:, : number.shape[1]] * table.base**back
+            value = value[:, context:]
+            if table.base**table.order > table.rows:
+                value = value * _MIX % 2**32 % table.rows
+            whole = run >= table.order
+            if table.places:
+                place = run - table.order
+                value, whole = value + place * table.rows, whole & (place < table.places)
+            columns.append(torch.where(whole, value + table.first, 0))
         return torch.stack(columns, dim=-1)
 
     @staticmethod
@@ -98,6 +127,12 @@ class NGramMemory(nn.Module):
         """The number of each letter in its alphabet; -1 for what is no letter of it."""
         matches = ids.unsqueeze(-1) == torch.tensor(letters, device=ids.device)
         return torch.where(matches.any(-1), matches.int().argmax(-1), -1)
+
+    @staticmethod
+    def _run(number: Tensor) -> Tensor:
+        """How many letters have come without a gap, this one included, int64[rows, positions]."""
+        places = torch.arange(1, number.shape[1] + 1, device=number.device).expand_as(number)
+        return places - torch.where(number < 0, places, 0).cummax(dim=1).values
 
 
 class RememberingLayer(Lfm2DecoderLayer):  # type: ignore[misc]

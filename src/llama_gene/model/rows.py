@@ -71,6 +71,11 @@ def row_modules(model: Any) -> tuple[nn.Module, nn.Module]:
     return model.get_input_embeddings(), model.get_output_embeddings()
 
 
+def find_memory(model: Any) -> Any:
+    """The `NGramMemory` of a plain causal language model; None where it has none."""
+    return getattr(model.get_decoder(), "ngrams", None)
+
+
 def row_parameters(model: Any) -> list[nn.Parameter]:
     """The parameters of embedding and head, those of a tied pair once."""
     return list({id(value): value for part in row_modules(model) for value in part.parameters()}.values())

@@ -61,6 +61,7 @@ def train(
     held_out: Sequence[HeldOut] = (),
     logs: Path | None = None,
     sequence_weight: float = 0.0,
+    memory_rate: float | None = None,
     stopping: Stopping | None = None,
 ) -> TrainingLog:
     """Train `model` in place for one pass over `rows`, resuming from the newest whole checkpoint.
@@ -77,6 +78,7 @@ def train(
         held_out: What is measured before, while and after it trains.
         logs: A folder for the page of its curves and for trackers; without it there are none.
         sequence_weight: What the loss on a token of a sequence weighs, where rows have targets of that kind.
+        memory_rate: The learning rate of a memory of n-grams; that of the settings if not given.
         stopping: When to stop early, and go back to the best weights.
 
     Returns:
@@ -139,6 +141,7 @@ def train(
                 *([patience] if patience else ()),
             ],
             row_rate=settings.embedding_learning_rate or settings.learning_rate,
+            memory_rate=memory_rate or settings.learning_rate,
         )
         if not speaks:  # the random numbers of dropout are each process's own
             torch.manual_seed(seed + rank())

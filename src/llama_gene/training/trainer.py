@@ -24,7 +24,7 @@ from llama_gene.files import write_json
 from llama_gene.model.attention import attend_by_length
 from llama_gene.model.convolution import keep_documents_apart
 from llama_gene.model.head import find_head, plain_model
-from llama_gene.model.rows import row_parameters
+from llama_gene.model.rows import find_memory, row_parameters
 from llama_gene.training.checkpoints import (
     finish_checkpoint,
     list_checkpoints,
@@ -114,6 +114,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         validation: Measures the model when a callback asks for it.
         callbacks: See ``transformers``.
         row_rate: The learning rate of embedding and head.
+        memory_rate: That of a memory of n-grams.
     """
 
     def __init__(
@@ -125,10 +126,11 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         callbacks: list[TrainerCallback],
         *,
         row_rate: float,
+        memory_rate: float,
     ) -> None:
         self.optimizer: Any
         self.control: Any
-        self._row_rate, self._validation = row_rate, validation
+        self._row_rate, self._memory_rate, self._validation = row_rate, memory_rate, validation
         self._draft: Path | None = None
         self._step: list[tuple[list[int], Tensor]] = []  # numbers of rows and loss of each micro-batch
         self._batches: list[dict[str, Tensor]] = []
@@ -165,12 +167,15 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         """Groups by learning rate and by whether they decay."""
         if self.optimizer is None:
             trained = self.model if model is None else model
-            rows = {id(value) for value in row_parameters(plain_model(trained.model))}
+            plain = plain_model(trained.model)
+            rates = {id(value): self._row_rate for value in row_parameters(plain)}
+            if (memory := find_memory(plain)) is not None:
+                rates[id(memory.table)] = self._memory_rate
             decays = set(self.get_decay_parameter_names(trained))
             groups: dict[tuple[float, float], list[nn.Parameter]] = {}
             for name, value in trained.named_parameters():
                 if value.requires_grad:
-                    rate = self._row_rate if id(value) in rows else self.args.learning_rate
+                    rate = rates.get(id(value), self.args.learning_rate)
                     decay = self.args.weight_decay if name in decays else 0.0
                     groups.setdefault((rate, decay), []).append(value)
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
