@@ -15,30 +15,31 @@ from llama_gene.tasks.convert import find_split
 from llama_gene.tasks.rows import load_rows
 
 DATA = Path(os.environ.get("LLAMA_GENE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-# The tasks at which it is better than guessing: the share of 200 rows of the dev split that it must get right, three
+# The tasks at which it is better than guessing: the share of 120 rows of the dev split that it must get right, three
 # standard errors below what it did.
 HELD = {
-    "LPD_prom_300": 0.55,
-    "ec_main_class": 0.23,
-    "influenza_antigenic": 0.71,
-    "mouse_0": 0.71,
-    "mouse_3": 0.67,
-    "mouse_4": 0.6,
-    "neuropeptide_cleavage": 0.87,
-    "peer_subloc_binary": 0.79,
-    "ppi_yeast_string": 0.59,
-    "prom_300_all": 0.8,
-    "prom_300_tata": 0.72,
-    "prom_core_all": 0.67,
-    "prom_core_tata": 0.77,
-    "rna_protein_RPI1807": 0.9,
+    "EMP_H3": 0.63,
+    "ec_main_class": 0.62,
+    "influenza_antigenic": 0.67,
+    "metal_ion_binding": 0.58,
+    "mouse_0": 0.69,
+    "mouse_3": 0.64,
+    "mouse_4": 0.56,
+    "neuropeptide_cleavage": 0.85,
+    "peer_subloc_binary": 0.74,
+    "ppi_yeast_string": 0.68,
+    "prom_300_all": 0.89,
+    "prom_300_tata": 0.8,
+    "prom_core_all": 0.72,
+    "prom_core_tata": 0.87,
+    "rna_protein_RPI1807": 0.89,
     "scop_class": 0.51,
-    "signalp_binary": 0.91,
-    "splice_reconstructed": 0.49,
-    "tf_0": 0.7,
-    "tf_1": 0.7,
-    "tf_2": 0.6,
-    "tf_3": 0.54,
+    "signalp_binary": 0.93,
+    "splice_reconstructed": 0.65,
+    "tf_0": 0.58,
+    "tf_1": 0.66,
+    "tf_2": 0.62,
+    "tf_3": 0.57,
 }
 
 
@@ -74,7 +75,7 @@ def test_it_holds_its_scores(shipped: Engine, name: str) -> None:
     if not DATA.is_dir():
         pytest.skip(f"no {DATA}: set LLAMA_GENE_DATA to the folder of the real data")
     task = shipped.task(name)
-    rows = load_rows(task, find_split(task, DATA, "dev")).drawn(200)
+    rows = load_rows(task, find_split(task, DATA, "dev")).drawn(120)
     answers = [prediction.answer for prediction in shipped.predict(task, rows)]
     right = sum(answer == row.answer for answer, row in zip(answers, rows, strict=True))
     assert right / len(rows) >= HELD[name]
