@@ -227,6 +227,8 @@ def _tell(task: "Task", folder: Path, numbers: tuple[int, int], num_rejected: in
     use = shlex.quote(f'tasks.use=["{folder / TASK_FILE}"]')
     typer.echo("\nnext; quickstart is a small model and some minutes, any other recipe takes its place:")
     typer.echo(f"  llama-gene tasks check {place} {shlex.quote(str(folder / TRAIN_FILE))}")
-    typer.echo(f"  llama-gene quickstart output={run} model.size=gene-tiny finetune.fill_memory=true {use}")
+    typer.echo(
+        f"  llama-gene quickstart output={run} model.size=gene-tiny finetune.fill_memory=true finetune.patience=2 {use}"
+    )
     typer.echo(f"  llama-gene evaluate {run}/model --task {task.name} --output {run}/evaluation")
     typer.echo(f"  llama-gene predict FILE --task {task.name} --model {run}/model")

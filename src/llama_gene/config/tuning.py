@@ -59,10 +59,10 @@ class FinetuneSettings(TrainingSettings):
         description="of a memory of n-grams; learning_rate if not given, and with fill_memory a tenth of it",
     )
     memory_dropout: float = Field(
-        0.0,
+        0.2,
         ge=0,
         lt=1,
-        description="the share of examples that are seen without the memory, so that the layers learn to do without",
+        description="the share of examples that are seen without the memory of n-grams: the layers learn, too",
     )
     sequence_loss: float = Field(
         0.0, ge=0, description="weight of the loss on a token of a sequence, where one of an answer has 1"
