@@ -18,9 +18,7 @@ DATA = Path(os.environ.get("LLAMA_GENE_DATA", Path(__file__).parents[2] / "share
 # The tasks at which it is better than guessing: the share of 120 rows of the dev split that it must get right, three
 # standard errors below what it did.
 HELD = {
-    "EMP_H3": 0.63,
     "ec_main_class": 0.62,
-    "influenza_antigenic": 0.67,
     "metal_ion_binding": 0.58,
     "mouse_0": 0.69,
     "mouse_3": 0.64,

@@ -132,24 +132,27 @@ def _fit(
     if len(np.unique(answers)) == 1:
         return np.zeros((0, counts.shape[1]), np.float32)
 
-    def weighed(placed: float) -> Matrix:
-        return normalize(counts @ diags(np.where(np.arange(counts.shape[1]) < first_placed, 1, placed).astype("f4")))
-
-    def new() -> Any:
+    def fit(placed: float, rows: NDArray[np.bool_]) -> tuple[Any, Matrix]:
+        """A model of `rows` where what stands at its place counts `placed` times, and the counts as it sees them."""
+        weight = np.where(np.arange(counts.shape[1]) < first_placed, 1, placed).astype(np.float32)
+        seen = normalize(counts @ diags(weight))
         if task.kind == "regression":
-            return Ridge(alpha=_RIDGE_ALPHA, solver="lsqr")
-        return LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS)
+            model = Ridge(alpha=_RIDGE_ALPHA, solver="lsqr")
+        else:
+            model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS)
+        return model.fit(seen[rows], answers[rows]), seen
 
-    enough = len(np.unique(answers[~tried])) == len(np.unique(answers))
+    def score(placed: float) -> float:
+        model, seen = fit(placed, ~tried)
+        return float(model.score(seen[tried], answers[tried]))
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near its end is as good: tuning goes on from there
-        scores = {
-            placed: new().fit(matrix[~tried], answers[~tried]).score(matrix[tried], answers[tried]) if enough else 0
-            for placed in _PLACED
-            for matrix in [weighed(placed)]
-        }
-        best = max(_PLACED, key=lambda placed: scores[placed])
-        coefficients = np.atleast_2d(new().fit(weighed(best), answers).coef_)
+        # Rows of one label teach nothing: too few are not split.
+        can_try = tried.any() and len(np.unique(answers[~tried])) > 1
+        best = max(_PLACED, key=score) if can_try else _PLACED[0]
+        model, _ = fit(best, np.ones_like(tried))
+    coefficients = np.atleast_2d(model.coef_)
     # On counts as they are, a row of what counts three times as much weighs three times as much.
     coefficients[:, first_placed:] *= best
     return np.array(coefficients, np.float32)
