@@ -16,7 +16,7 @@ from llama_gene.model.folder import load_folder
 from llama_gene.tasks.task import Example, Task
 from llama_gene.tasks.template import PromptEncoder, prompt_texts
 from llama_gene.vocabulary.train import SequenceVocabulary
-from nano import CONFORM, ENGLISH, dna, finetune_settings, tree
+from nano import CONFORM, ENGLISH, STRENGTH, dna, finetune_settings, tree
 
 PLACE = CONFORM.model_copy(update={"name": "place", "question": "Is the tenth a G?", "labels": {"0": "no", "1": "yes"}})
 MOTIF = CONFORM.model_copy(update={"name": "motif", "question": "Is there GATTACA?", "labels": {"0": "no", "1": "yes"}})
@@ -85,6 +85,43 @@ def test_letters_at_their_places_count_where_that_helps(remembering: Path, tmp_p
     at_place = [letters[:9] + "CG"[number % 2] + letters[10:] for number, letters in enumerate(at_place)]
     examples = [Example(str(n), (letters,), ("no", "yes")[n % 2]) for n, letters in enumerate(at_place)]
     assert share_of_places(PLACE, examples) > 2 * share_of_places(MOTIF, rows(200))
+
+
+def test_a_row_is_trained_on_with_what_is_said_by_models_that_never_saw_it(remembering: Path, tmp_path: Path) -> None:
+    model, tokenizer, _ = load_folder(remembering)
+    memory, encoder, store = model.get_decoder().ngrams, PromptEncoder(MOTIF, tokenizer, 120), ExampleStore(tmp_path)
+    # Labels that nothing tells: who answers right has learned them by heart.
+    answers = np.random.default_rng(4).integers(0, 2, 300)
+    examples = [Example(str(n), (dna(24, n),), ("no", "yes")[answer]) for n, answer in enumerate(answers)]
+    store.add_task(encoder, examples, both_strands=False)
+    store.close()
+    fill_memory(model, store, [MOTIF], tmp_path / "memory.safetensors", seed=1)
+    direction = torch.linalg.svd(memory.table, full_matrices=False)[2][0]
+
+    def share_right() -> float:
+        with torch.inference_mode():
+            said = np.array(
+                [float(memory(torch.tensor([row.prompt]))[0].sum(0) @ direction) for row in encoder.encode(examples)]
+            )
+        share = float(np.mean(said[answers == 1][:, None] > said[answers == 0][None]))
+        return max(share, 1 - share)
+
+    memory.eval()
+    assert share_right() > 0.95
+    memory.train()
+    assert share_right() < 0.65
+
+
+@pytest.mark.parametrize("task", ["labels", "numbers"])
+def test_few_rows_are_learned_from_all_at_once(remembering: Path, tmp_path: Path, task: str) -> None:
+    model, tokenizer, _ = load_folder(remembering)
+    definition, answers = (MOTIF, ("no", "yes")) if task == "labels" else (STRENGTH, ("1.5", "2.5"))
+    store = ExampleStore(tmp_path)
+    examples = [Example(answer, (dna(24, 1),), answer) for answer in answers]  # one sequence, and so one fold
+    store.add_task(PromptEncoder(definition, tokenizer, 120), examples, both_strands=False)
+    store.close()
+    fill_memory(model, store, [definition], tmp_path / "memory.safetensors", seed=1)
+    assert not model.get_decoder().ngrams.folds.any()
 
 
 def test_both_strands_are_learned_from_where_the_task_has_two(remembering: Path, tmp_path: Path) -> None:

@@ -62,6 +62,91 @@ def test_an_n_gram_at_its_place_has_a_row_of_its_own() -> None:
     assert found[0, :, 1].tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 50, 51, 0]
 
 
+def spell(text: str) -> list[int]:
+    """The ids of letters; a dash is no letter."""
+    ids = dict(zip("ACGT", DNA, strict=True)) | dict(zip("kmz", (20, 21, 22), strict=True)) | {"-": TEXT}
+    return [ids[letter] for letter in text]
+
+
+CODONS = [{"AAA": 0, "ATG": 1, "TAA": -1}.get("".join(codon), 2) for codon in itertools.product("ACGT", repeat=3)]
+
+
+def sharing(dna: list[int], protein: list[int]) -> NGramMemory:
+    shape = {"hidden_size": 2, "num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]}
+    letters = {"ngram_letters": [DNA, [20, 21, 22]], "ngram_complements": [[3, 2, 1, 0], []], "ngram_codons": CODONS}
+    return NGramMemory(GeneConfig(**letters, ngram_shared=[dna, protein], **shape))
+
+
+def shared(memory: NGramMemory, text: str, places: list[int] | None = None) -> str:
+    """Marks what ends an n-gram that an earlier contig has."""
+    found = memory.find(torch.tensor([spell(text)]), 0, None if places is None else torch.tensor([places]))
+    return "".join("^" if any(row) else "." for row in found[0].tolist())
+
+
+def test_an_n_gram_that_an_earlier_contig_has_is_known_on_either_strand() -> None:
+    table = sharing([3], [])
+    told = shared(table, "--ACGTT--ACG--CGT--GGGACGGG-ACG-")
+    assert told == "...........^....^.......^.....^."
+    # The same on both strands, and so in one row; another n-gram has another.
+    both = table.find(torch.tensor([spell("-AAC--AAC--GTT--AACC--ACC--")]))[0, :, 0].tolist()
+    assert len({both[8], both[13], both[18]} - {0}) == 1
+    assert both[24] not in {0, both[8]}
+
+
+def test_contigs_lie_two_ids_apart_and_share_nothing_with_themselves() -> None:
+    assert shared(sharing([2], []), "-ACAC-ACAC-") == "." * 11
+    assert shared(sharing([2], []), "-ACAC--ACAC-") == "........^^^."
+
+
+def test_other_documents_share_nothing() -> None:
+    text, table = "-ACA--ACA-" * 2, sharing([3], [])
+    assert shared(table, text) == "........^." + "...^....^."
+    assert shared(table, text, [*range(10), *range(10)]) == "........^." * 2
+
+
+def test_a_protein_shares_what_a_gene_spells_in_codons() -> None:
+    table = sharing([], [2])
+    assert shared(table, "--ATGAAA--mkz--km--") == "...........^......."
+    assert shared(table, "--mk--CCATGAAACC--") == ".............^...."  # whichever comes first
+    assert shared(table, "--TTTCAT--mk--km--") == "...........^......"  # the other strand
+    assert shared(table, "--ATGTAAAAA--mk--") == "................."  # a stop lies between
+    assert shared(table, "--ATGCAAA--mk--") == "..............."  # another frame
+
+
+@given(
+    text=st.text("ACGTmk-", min_size=2, max_size=30),
+    cut=st.integers(1, 29),
+)
+def test_what_is_shared_is_found_through_a_cache_as_well(text: str, cut: int) -> None:
+    table, whole = sharing([2], [1]), torch.tensor([spell(text)])
+    seen = torch.cat([torch.full((1, 40), -1), whole], dim=1)
+    found = table.find(seen, 40 + min(cut, len(text)))
+    wanted = table.find(whole)[:, cut:]
+    assert found.expand_as(wanted).equal(wanted)
+
+
+@given(text=st.text("ACGT-mkz", min_size=1, max_size=40), other=st.text("ACGT-", max_size=20))
+def test_a_document_is_in_one_fold_whatever_is_beside_it_and_whichever_strand(text: str, other: str) -> None:
+    table, ids = sharing([2], [1]), spell(text)
+    fold = table.fold(torch.tensor([ids]), 5)[0].tolist()
+    assert len(set(fold)) == 1
+    reverse = [{10: 13, 11: 12, 12: 11, 13: 10}.get(one, one) for one in reversed(ids)]
+    places = torch.tensor([[*range(len(other)), *range(len(ids))]])
+    packed = table.fold(torch.tensor([spell(other) + reverse]), 5, 0, places)[0, len(other) :].tolist()
+    assert packed == fold
+
+
+def test_while_trained_on_a_fold_reads_its_own_table_beside() -> None:
+    table = memory([[1], []])
+    with torch.no_grad():
+        table.table[:] = 1.0
+    table.folds = torch.stack([torch.full_like(table.table, 10.0 * fold) for fold in range(3)]).detach()
+    ids = torch.tensor([[10, 10, 10, 13]])  # A counts 1 and T counts 4 here: this table knows no complements
+    places = torch.tensor([[0, 1, 0, 1]])
+    assert table.train()(ids, 0, places)[0, :, 0].tolist() == [5.0 * 21, 5.0 * 21, 5.0 * 21, 5.0 * 21]
+    assert table.eval()(ids, 0, places)[0, :, 0].tolist() == [5.0] * 4
+
+
 @given(
     ids=st.lists(st.sampled_from([TEXT, *DNA, 20, 21]), min_size=12, max_size=24),
     cut=st.integers(1, 11),

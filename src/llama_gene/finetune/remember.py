@@ -3,6 +3,10 @@
 An output of such a model is a weight for each row of the table. It is given a direction of its own in the space of the
 model's vectors, so that the mean over a sequence says, along that direction, what the linear model says of it. The
 tuning that follows finds out what to make of that, and changes all of it.
+
+What a linear model says of rows that it was fitted on is nearly always right, and would teach the rest of the model to
+believe it and nothing else. So there is one for each fold of the rows, fitted on the others: the memory is their mean,
+and an example is trained on with that of its fold.
 """
 
 from collections.abc import Sequence
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 
 from llama_gene.errors import SettingsError
 from llama_gene.files import atomic_path
-from llama_gene.finetune.store import ExampleStore
+from llama_gene.finetune.store import ExampleStore, Ints
 from llama_gene.model.head import plain_model
 from llama_gene.model.rows import find_memory
 from llama_gene.progress import progress
@@ -23,10 +27,9 @@ from llama_gene.training.parallel import as_the_first
 
 _MOST_ROWS = 40_000  # of a task: more take minutes and say little that is new
 _AT_ONCE = 256
-_NO_TOKEN = -1
 _INVERSE_PENALTY = 10.0
-_PLACED = (1.0, 3.0)  # what an n-gram at its place may count beside others: splice sites need 3, most tasks 1
-_TRIED_ON = 5  # one row of so many says which
+_HEAVY = (1.0, 3.0)  # what may count more than others: places for splice sites, most tasks need 1
+_FOLDS = 5
 _RIDGE_ALPHA = 1.0
 _MAX_ITERATIONS = 100
 _SCALE = 3.0  # of a row's part along a direction; what else attention reads is 1 on the mean
@@ -60,67 +63,74 @@ def fill_memory(model: Any, store: ExampleStore, tasks: Sequence[Task], path: Pa
     def make() -> None:
         if not path.is_file():
             weights = _linear_weights(memory, store, tasks, seed)
-            table = torch.from_numpy(_SCALE * weights.T @ _directions(len(weights), memory.table.shape[1], seed))
+            directions = _directions(weights.shape[1], memory.table.shape[1], seed)
             with atomic_path(path) as draft:
-                save_file({"table": table.float() / memory.gain}, draft)
+                save_file({"weights": torch.from_numpy(weights), "directions": torch.from_numpy(directions)}, draft)
 
     as_the_first(make)
+    kept = load_file(path)
     with torch.no_grad():
-        memory.table.copy_(load_file(path)["table"])
+        tables = _SCALE / memory.gain * (kept["weights"].mT @ kept["directions"])
+        mean = tables.mean(dim=0)
+        memory.table.copy_(mean)
+        memory.folds = (tables - mean).to(memory.table.device)
 
 
 def _linear_weights(memory: Any, store: ExampleStore, tasks: Sequence[Task], seed: int) -> NDArray[np.float32]:
-    """The weight of each row of the table for each output of each task, float32[outputs, rows]; 1 on the mean."""
-    from scipy.sparse import vstack  # type: ignore[import-untyped]
-
+    """What each row of the table weighs for each output of each task, float32[folds, outputs, rows]; 1 on the mean."""
     generator = np.random.default_rng([seed, 2])
-    found = []
+    found = [np.zeros((_FOLDS, 0, len(memory.table)), np.float32)]
     with progress("linear models for the memory", len(tasks)) as report:
         for group, task in enumerate(tasks):
             if task.kind in {"classification", "regression"}:
                 chosen = generator.permutation(store.members(group))[:_MOST_ROWS]
                 strands = store.groups[group].num_strands
-                counts = vstack([_counts(memory, store, chosen, strand) for strand in range(strands)], format="csr")
-                answers, tried = np.tile(store.choices[chosen], strands), np.tile(chosen % _TRIED_ON == 0, strands)
-                found.append(_fit(counts, answers, tried, task, memory.first_placed))
+                counts, folds = _counts(memory, store, chosen, strands)
+                # What a task of several sequences may need is what they share, others what stands at its place.
+                heavy = (memory.first_placed, memory.first_shared, len(memory.table))[len(task.inputs) > 1 :][:2]
+                found.append(_fit(counts, np.tile(store.choices[chosen], strands), folds, task, slice(*heavy)))
             report(group + 1)
-    weights = np.concatenate(found) if found else np.zeros((0, memory.table.shape[0]), np.float32)
-    sizes = np.sqrt((weights**2).sum(axis=1) / np.maximum((weights != 0).sum(axis=1), 1))
+    weights = np.concatenate(found, axis=1)
+    mean = weights.mean(axis=0)
+    sizes = np.sqrt((mean**2).sum(axis=1) / np.maximum((mean != 0).sum(axis=1), 1))
     scaled: NDArray[np.float32] = (weights / np.maximum(sizes, 1e-12)[:, None]).astype(np.float32)
     return scaled
 
 
-def _counts(memory: Any, store: ExampleStore, examples: NDArray[np.int64], strand: int) -> Matrix:
-    """How often each row of the table is read for each example: [examples, rows]."""
+def _counts(memory: Any, store: ExampleStore, examples: Ints, strands: int) -> tuple[Matrix, Ints]:
+    """How often each row of the table is read for each example, [strands * examples, rows], and the examples' folds."""
     import torch
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-    rows, columns = [], []
-    for start in range(0, len(examples), _AT_ONCE):
+    asked = [(example, strand) for strand in range(strands) for example in examples.tolist()]
+    rows, columns, folds = [], [], []
+    for start in range(0, len(asked), _AT_ONCE):
         prompts = []
-        for example in examples[start : start + _AT_ONCE].tolist():
+        for example, strand in asked[start : start + _AT_ONCE]:
             ids, num_answer, _ = store.ask(example, strand, 0)
-            prompts.append(np.append(ids[: len(ids) - num_answer], _NO_TOKEN))  # no n-gram reaches into the next
-        read = memory.find(torch.from_numpy(np.concatenate(prompts))[None])[0].numpy()
-        row = np.repeat(np.arange(start, start + len(prompts)), [len(prompt) for prompt in prompts])
-        place, table = read.nonzero()
-        rows.append(row[place])
-        columns.append(read[place, table])
+            prompts.append(ids[: len(ids) - num_answer])
+        lengths = [len(prompt) for prompt in prompts]
+        packed = torch.from_numpy(np.concatenate(prompts))[None]
+        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None]
+        read = memory.find(packed, 0, places)[0].numpy()
+        place, column = read.nonzero()
+        rows.append(np.repeat(np.arange(start, start + len(prompts)), lengths)[place])
+        columns.append(read[place, column])
+        folds.append(memory.fold(packed, _FOLDS, 0, places)[0][np.cumsum(lengths) - 1].numpy())
     there = (np.concatenate(rows), np.concatenate(columns))
-    return csr_matrix((np.ones(len(there[0]), np.float32), there), (len(examples), len(memory.table)))
+    shape = (len(asked), len(memory.table))
+    return csr_matrix((np.ones(len(there[0]), np.float32), there), shape), np.concatenate(folds)
 
 
-def _fit(
-    counts: Matrix, answers: NDArray[np.int64], tried: NDArray[np.bool_], task: Task, first_placed: int
-) -> NDArray[np.float32]:
-    """The weights of a linear model, float32[outputs, rows]: an output for each label, or one for two or a number.
+def _fit(counts: Matrix, answers: Ints, folds: Ints, task: Task, heavy: slice) -> NDArray[np.float32]:
+    """For each fold the weights of a linear model of the others, float32[folds, outputs, rows].
 
     Args:
-        counts: How often each row of the table is read, [examples, rows]; from `first_placed` on by place.
+        counts: How often each row of the table is read, [examples, rows].
         answers: int64[examples].
-        tried: bool[examples]; those on which it is found out how much places count.
-        task: Whose examples they are.
-        first_placed: See `counts`.
+        folds: int64[examples].
+        task: Whose examples they are. It has an output for each label, or one for two or a number.
+        heavy: Rows that may count more than others; the first fold says whether they do.
     """
     import warnings
 
@@ -129,33 +139,37 @@ def _fit(
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.preprocessing import normalize
 
-    if len(np.unique(answers)) == 1:
-        return np.zeros((0, counts.shape[1]), np.float32)
+    labels = np.unique(answers)
+    if len(labels) == 1:
+        return np.zeros((_FOLDS, 0, counts.shape[1]), np.float32)
+    # Where one fold alone has some label there are too few rows for folds, and all learn from all.
+    others = [folds != fold for fold in range(_FOLDS)]
+    if task.kind == "regression":
+        can_split = all(chosen.any() for chosen in others)
+    else:
+        can_split = all(len(np.unique(answers[chosen])) == len(labels) for chosen in others)
 
-    def fit(placed: float, rows: NDArray[np.bool_]) -> tuple[Any, Matrix]:
-        """A model of `rows` where what stands at its place counts `placed` times, and the counts as it sees them."""
-        weight = np.where(np.arange(counts.shape[1]) < first_placed, 1, placed).astype(np.float32)
-        seen = normalize(counts @ diags(weight))
+    def fit(matrix: Matrix, chosen: NDArray[np.bool_]) -> Any:
         if task.kind == "regression":
             model = Ridge(alpha=_RIDGE_ALPHA, solver="lsqr")
         else:
             model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS)
-        return model.fit(seen[rows], answers[rows]), seen
+        return model.fit(matrix[chosen], answers[chosen])
 
-    def score(placed: float) -> float:
-        model, seen = fit(placed, ~tried)
-        return float(model.score(seen[tried], answers[tried]))
-
+    tried = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near its end is as good: tuning goes on from there
-        # Rows of one label teach nothing: too few are not split.
-        can_try = tried.any() and len(np.unique(answers[~tried])) > 1
-        best = max(_PLACED, key=score) if can_try else _PLACED[0]
-        model, _ = fit(best, np.ones_like(tried))
-    coefficients = np.atleast_2d(model.coef_)
+        for weight in _HEAVY if can_split else _HEAVY[:1]:
+            weights = np.ones(counts.shape[1], np.float32)
+            weights[heavy] = weight
+            matrix = normalize(counts @ diags(weights))
+            first = fit(matrix, others[0] if can_split else np.ones_like(others[0]))
+            left = ~others[0] if can_split and not others[0].all() else others[0]
+            tried.append((first.score(matrix[left], answers[left]), weights, matrix, first))
+        _, weights, matrix, first = max(tried, key=lambda one: one[0])
+        models = [first, *(fit(matrix, chosen) for chosen in others[1:])] if can_split else [first] * _FOLDS
     # On counts as they are, a row of what counts three times as much weighs three times as much.
-    coefficients[:, first_placed:] *= best
-    return np.array(coefficients, np.float32)
+    return np.stack([np.atleast_2d(model.coef_) * weights for model in models]).astype(np.float32)
 
 
 def _directions(outputs: int, width: int, seed: int) -> NDArray[np.float32]:

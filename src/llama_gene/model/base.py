@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama_gene.errors import LlamaGeneError, ModelError, SettingsError
 from llama_gene.files import disk_errors, read_object
-from llama_gene.sequences import Kind
+from llama_gene.sequences import ALPHABETS, Kind, complement, translate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,6 +74,10 @@ SIZES: dict[str, Shape] = {
 }
 _ORDERS: Mapping[Kind, Sequence[int]] = {"dna": (4, 6, 8), "protein": (2, 3, 4)}  # lengths of remembered n-grams
 _PLACES: Mapping[Kind, Sequence[int]] = {"dna": (2, 512), "protein": (1, 128)}  # a length, and places it is known at
+_SHARED: Mapping[Kind, Sequence[int]] = {
+    "dna": (3, 5),
+    "protein": (3, 4),
+}  # lengths known where two sequences have them
 OURS = "llama_gene"  # the model type of ``modeling_gene``
 _EVEN = 0.1  # of the scores of attention: it looks everywhere alike
 _KERNEL = 9  # positions that a short convolution sees, its own among them: about the length of a motif
@@ -129,12 +134,18 @@ def _memory_config(letters: Letters) -> dict[str, Any]:
     if not letters:
         hint = "set vocabulary.dna.size = 4 and vocabulary.protein.size = 20, or take a model without a memory"
         raise SettingsError("a memory of n-grams needs sequences that are spelled by letters", hint=hint)
-    return {
+    dna, protein = ALPHABETS["dna"].letters, ALPHABETS["protein"].letters
+    config: dict[str, Any] = {
         "model_type": OURS,
         "ngram_letters": [list(ids) for ids in letters.values()],
         "ngram_orders": [list(_ORDERS[kind]) for kind in letters],
         "ngram_places": [list(_PLACES[kind]) for kind in letters],
+        "ngram_shared": [list(_SHARED[kind]) for kind in letters],
+        "ngram_complements": [[dna.index(complement(one)) for one in dna] if kind == "dna" else [] for kind in letters],
     }
+    if list(letters) == ["dna", "protein"]:
+        config["ngram_codons"] = [protein.find(translate("".join(codon))) for codon in product(dna, repeat=3)]
+    return config
 
 
 def new_model(

@@ -3,13 +3,16 @@
 Where attention first looks, each position brings one row for every n-gram of letters that ends there, and one for the
 n-gram at its place in the sequence, from tables that are many times larger than the rest of the model and cost next to
 nothing: a step reads a few rows. What a linear model makes of k-mers and of letters at their places, the baselines that
-are hardest to beat, a layer of attention can then do at once; convolutions are left with what it cannot say. Tables of
-hashed n-grams beside the tokens of a language model are an idea of Clark et al. (CANINE), Pagnoni et al. (Byte Latent
-Transformer) and Huang et al. (over-tokenized transformers).
+are hardest to beat, a layer of attention can then do at once; convolutions are left with what it cannot say. Where an
+earlier sequence of the same question has an n-gram, too, it brings another row, and a protein's n-gram may stand in a
+gene as codons: so a model can tell how much two sequences share. Tables of hashed n-grams beside the tokens of a
+language model are an idea of Clark et al. (CANINE), Pagnoni et al. (Byte Latent Transformer) and Huang et al.
+(over-tokenized transformers).
 
 An exported folder brings this file, so that stock transformers can open it: it imports nothing of llama_gene.
 """
 
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,6 +22,7 @@ from transformers import DynamicCache, Lfm2Config, Lfm2ForCausalLM, Lfm2Model
 from transformers.models.lfm2.modeling_lfm2 import Lfm2DecoderLayer, Lfm2PreTrainedModel
 
 _MIX = 2_654_435_761  # Knuth's multiplier: neighbouring numbers fall far apart
+_CONTIGS = 2**12 - 1  # as many are told apart
 _STATE = 1  # of the first layer's states in a cache; 0 is what its convolution keeps
 
 
@@ -31,6 +35,13 @@ class GeneConfig(Lfm2Config):  # type: ignore[misc]
         ngram_places: For each alphabet the length of the n-grams that are known by their place, too, and the number of
             places, counted from the first letter after what is none.
         ngram_buckets: Most rows for the n-grams of one length; where there are more n-grams, some share a row.
+        ngram_shared: For each alphabet the lengths of the n-grams that have another row where an earlier contig of the
+            document has the same one. Two ids or more that are no letters lie between contigs.
+        ngram_shared_buckets: Most rows for those of one length.
+        ngram_complements: For each alphabet the numbers of its letters' complements, or none: such n-grams are the
+            same on either strand.
+        ngram_codons: For each three letters of the first alphabet the number of the letter of the second that they
+            stand for, or -1: n-grams that are spelled so, on either strand, are n-grams of the second.
     """
 
     model_type = "llama_gene"
@@ -39,11 +50,17 @@ class GeneConfig(Lfm2Config):  # type: ignore[misc]
     ngram_orders: list[list[int]] | None = None
     ngram_places: list[list[int]] | None = None
     ngram_buckets: int = 16_384
+    ngram_shared: list[list[int]] | None = None
+    ngram_shared_buckets: int = 1024
+    ngram_complements: list[list[int]] | None = None
+    ngram_codons: list[int] | None = None
     number_of_conv_states: int = 2
 
     @property
     def ngram_context(self) -> int:
-        """Letters before a position that decide what is remembered there."""
+        """Positions before one that decide what is remembered there."""
+        if any(self.ngram_shared or []):
+            return int(self.max_position_embeddings)
         longest = max(order for orders in self.ngram_orders or [] for order in orders)
         return max([longest - 1, *(order - 1 + places for order, places in self.ngram_places or [])])
 
@@ -59,25 +76,43 @@ class _Table(NamedTuple):
     places: int = 0
 
 
+class _Spelled(NamedTuple):
+    """The n-gram that ends at each position, int64[rows, positions], and where one does, bool[rows, positions]."""
+
+    number: Tensor
+    whole: Tensor
+
+
 class NGramMemory(nn.Module):
     """Vectors of the n-grams that end at each position."""
 
     gain = 5.0  # of a table's rows: each is read seldom, and so learns as if at five times the learning rate
     dropout = 0.0  # the share of documents that are trained on without
+    folds: Tensor | None = None  # float[folds, rows, width]; what the documents of a fold read beside in training
 
     def __init__(self, config: GeneConfig) -> None:
         super().__init__()
-        self._letters, self._tables, size = config.ngram_letters or [], list[_Table](), 1  # row 0 is of no n-gram
-        kinds = range(len(self._letters))
-        grams = [(kind, order, 0) for kind in kinds for order in (config.ngram_orders or [])[kind]]
-        placed = [(kind, *config.ngram_places[kind]) for kind in kinds if config.ngram_places]
-        for kind, order, places in (*grams, *placed):
-            base = len(self._letters[kind])
-            rows = min(base**order, config.ngram_buckets)
-            self._tables.append(_Table(kind, order, base, rows, size, places))
-            size += rows * max(places, 1)
-        self.first_placed = next((table.first for table in self._tables if table.places), size)
-        self.table = nn.Parameter(torch.zeros(size, config.hidden_size))  # nothing is remembered yet
+        self._letters, self._codons = config.ngram_letters or [], config.ngram_codons
+        self._complements = config.ngram_complements or [[] for _ in self._letters]
+        self._size = 1  # row 0 is of no n-gram
+        self._tables = self._lay_out(config.ngram_orders or [], config.ngram_buckets)
+        self.first_placed = self._size
+        for kind, (order, places) in enumerate(config.ngram_places or []):
+            self._tables += [self._add(kind, order, config.ngram_buckets, places)]
+        self.first_shared = self._size
+        self._shared = self._lay_out(config.ngram_shared or [], config.ngram_shared_buckets)
+        in_codons = sum(table.alphabet == 1 for table in self._shared) if self._codons else 0
+        self._num_columns = len(self._tables) + len(self._shared) + 2 * in_codons
+        self.table = nn.Parameter(torch.zeros(self._size, config.hidden_size))  # nothing is remembered yet
+
+    def _lay_out(self, orders: list[list[int]], most_rows: int) -> list[_Table]:
+        return [self._add(kind, order, most_rows) for kind, lengths in enumerate(orders) for order in lengths]
+
+    def _add(self, kind: int, order: int, most_rows: int, places: int = 0) -> _Table:
+        base = len(self._letters[kind])
+        added = _Table(kind, order, base, min(base**order, most_rows), self._size, places)
+        self._size += added.rows * max(places, 1)
+        return added
 
     def forward(self, ids: Tensor, context: int = 0, places: Tensor | None = None) -> Tensor:
         """The sum of the vectors of the n-grams at each position, float[rows, positions - context, width].
@@ -90,6 +125,9 @@ class NGramMemory(nn.Module):
         """
         found = self.find(ids, context, places)
         summed: Tensor = F.embedding_bag(found.flatten(0, 1), self.table, mode="sum", padding_idx=0)
+        if self.training and self.folds is not None:
+            own = found + (self.fold(ids, len(self.folds), context, places) * len(self.table)).unsqueeze(-1)
+            summed = summed + F.embedding_bag(own.flatten(0, 1), self.folds.flatten(0, 1), mode="sum")
         remembered = self.gain * summed.view(*found.shape[:2], self.table.shape[1])
         if self.training and self.dropout:
             documents = torch.zeros_like(found[..., 0]) if places is None else (places == 0).cumsum(dim=1)
@@ -98,29 +136,68 @@ class NGramMemory(nn.Module):
         return remembered
 
     def find(self, ids: Tensor, context: int = 0, places: Tensor | None = None) -> Tensor:
-        """The row of the table for each n-gram, int64[rows, positions - context, tables]; 0 where none ends.
+        """The rows of the table for each n-gram, int64[rows, positions - context, columns]; 0 where none ends.
 
         What is given is what `forward` is given.
         """
+        if context:
+            is_letter = torch.isin(ids, torch.tensor([*chain(*self._letters)], device=ids.device))
+            if not is_letter[:, context:].any():
+                return ids.new_zeros(len(ids), ids.shape[1] - context, self._num_columns)
+            # A cache is wide enough for the longest text, and what was before the first letter ends no n-gram.
+            first = min(int(is_letter.any(dim=0).int().argmax()), context)
+            ids, context = ids[:, first:], context - first
         numbers = [self._number(ids, letters) for letters in self._letters]
-        runs = [self._run(number)[:, context:] for number in numbers]
+        runs = [self._run(number) for number in numbers]
+        begins = torch.zeros_like(ids, dtype=torch.bool)  # documents
         if places is not None:
-            runs = [torch.minimum(run, places + 1) for run in runs]
+            begins[:, context:] = places == 0
+            within = F.pad(places + 1, (context, 0), value=ids.shape[1])
+            runs = [torch.minimum(run, within) for run in runs]
         columns = []
         for table in self._tables:
             number, run = numbers[table.alphabet], runs[table.alphabet]
-            value = number
-            for back in range(1, table.order):
-                value = value + F.pad(number, (back, 0))[:, : number.shape[1]] * table.base**back
-            value = value[:, context:]
-            if table.base**table.order > table.rows:
-                value = value * _MIX % 2**32 % table.rows
-            whole = run >= table.order
+            row, whole = _row(_value(number, table.order, table.base), table), run >= table.order
             if table.places:
                 place = run - table.order
-                value, whole = value + place * table.rows, whole & (place < table.places)
-            columns.append(torch.where(whole, value + table.first, 0))
-        return torch.stack(columns, dim=-1)
+                row, whole = row + place * table.rows, whole & (place < table.places)
+            columns.append(torch.where(whole, row, 0))
+        for table in self._shared:
+            spellings = self._spell(table, numbers, runs)
+            shared = _in_earlier_contigs(spellings, begins, torch.stack(numbers).amax(dim=0) >= 0)
+            for spelled, seen in zip(spellings, shared, strict=True):
+                columns.append(torch.where(seen, _row(spelled.number, table), 0))
+        return torch.stack(columns, dim=-1)[:, context:]
+
+    def fold(self, ids: Tensor, folds: int, context: int = 0, places: Tensor | None = None) -> Tensor:
+        """Which of so many folds a document is in, by its letters, on either strand: int64[rows, positions - context].
+
+        What is given beside `folds` is what `forward` is given.
+        """
+        values = torch.zeros_like(ids)
+        for letters, complement in zip(self._letters, self._complements, strict=True):
+            number = self._number(ids, letters)
+            values += 1 + (torch.minimum(number, _look_up(complement, number)) if complement else number)
+        values = values[:, context:]
+        documents = torch.zeros_like(values) if places is None else (places == 0).cumsum(dim=1)
+        sums = torch.zeros(len(values), values.shape[1] + 1, dtype=values.dtype, device=values.device)
+        return (sums.scatter_add(1, documents, values) % folds).gather(1, documents)
+
+    def _spell(self, table: _Table, numbers: list[Tensor], runs: list[Tensor]) -> list[_Spelled]:
+        """The n-grams of a table as letters spell them, and as codons do, on one strand and on the other."""
+        number, complement = numbers[table.alphabet], self._complements[table.alphabet]
+        value = _value(number, table.order, table.base)
+        if complement:
+            value = torch.minimum(value, _value(_look_up(complement, number), table.order, table.base, back=True))
+        found = [_Spelled(value, runs[table.alphabet] >= table.order)]
+        if self._codons and table.alphabet == 1:
+            first, base = numbers[0], len(self._letters[0])
+            for strand, back in ((first, False), (_look_up(self._complements[0], first), True)):
+                residues = _look_up(self._codons, _value(strand, 3, base, back=back))
+                stops = _value((residues < 0).long(), table.order, 2, step=3)
+                value = _value(residues, table.order, table.base, step=3, back=back)
+                found.append(_Spelled(value, (runs[0] >= 3 * table.order) & (stops == 0)))
+        return found
 
     @staticmethod
     def _number(ids: Tensor, letters: list[int]) -> Tensor:
@@ -133,6 +210,48 @@ class NGramMemory(nn.Module):
         """How many letters have come without a gap, this one included, int64[rows, positions]."""
         places = torch.arange(1, number.shape[1] + 1, device=number.device).expand_as(number)
         return places - torch.where(number < 0, places, 0).cummax(dim=1).values
+
+
+def _look_up(values: list[int], places: Tensor) -> Tensor:
+    return torch.tensor(values, device=places.device)[places]
+
+
+def _value(number: Tensor, order: int, base: int, *, step: int = 1, back: bool = False) -> Tensor:
+    """The number of the n-gram of letters `step` apart that ends at each position, read from there if `back`."""
+    value = torch.zeros_like(number)
+    for place in range(order):
+        shifted = F.pad(number, (place * step, 0))[:, : number.shape[1]]
+        value = value + shifted * base ** (order - 1 - place if back else place)
+    return value
+
+
+def _row(value: Tensor, table: _Table) -> Tensor:
+    """The row of each n-gram."""
+    if table.base**table.order > table.rows:
+        value = value * _MIX % 2**32 % table.rows
+    return value + table.first
+
+
+def _in_earlier_contigs(spellings: list[_Spelled], begins: Tensor, is_letter: Tensor) -> tuple[Tensor, ...]:
+    """For each spelling, whether an earlier contig of the document has the same n-gram, bool[rows, positions].
+
+    Args:
+        spellings: Of n-grams of one length.
+        begins: Where documents begin, bool[rows, positions].
+        is_letter: bool[rows, positions].
+    """
+    one_before, two_before = (F.pad(is_letter, (gap, 0))[:, : is_letter.shape[1]] for gap in (1, 2))
+    contig = (is_letter & (begins | ~(one_before | two_before))).cumsum(dim=1)
+    # One number for document, n-gram and contig: sorted, the first contig that has an n-gram leads all that have it.
+    key = (begins.cumsum(dim=1) << 44) + contig.clamp(max=_CONTIGS)
+    whole = torch.cat([spelled.whole for spelled in spellings], dim=1)
+    keys = torch.cat([key + (spelled.number << 12) for spelled in spellings], dim=1).where(whole, -1)
+    keys, order = keys.sort(dim=1)
+    leads = (keys >> 12).diff(dim=1, prepend=torch.full_like(keys[:, :1], -2)) != 0
+    first = keys.where(leads, -1).cummax(dim=1).values
+    later = keys & _CONTIGS > first & _CONTIGS
+    found: tuple[Tensor, ...] = (torch.zeros_like(whole).scatter(1, order, later) & whole).chunk(len(spellings), dim=1)
+    return found
 
 
 class RememberingLayer(Lfm2DecoderLayer):  # type: ignore[misc]
