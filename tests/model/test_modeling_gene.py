@@ -141,6 +141,7 @@ def test_while_trained_on_a_fold_reads_its_own_table_beside() -> None:
     with torch.no_grad():
         table.table[:] = 1.0
     table.folds = torch.stack([torch.full_like(table.table, 10.0 * fold) for fold in range(3)]).detach()
+    table.fold_share = 1.0
     ids = torch.tensor([[10, 10, 10, 13]])  # A counts 1 and T counts 4 here: this table knows no complements
     places = torch.tensor([[0, 1, 0, 1]])
     assert table.train()(ids, 0, places)[0, :, 0].tolist() == [5.0 * 21, 5.0 * 21, 5.0 * 21, 5.0 * 21]

@@ -50,8 +50,8 @@ class FinetuneSettings(TrainingSettings):
     )
     fill_memory: bool = Field(
         False,
-        description="a memory of n-grams begins with what linear models of the tasks make of the same n-grams, and an "
-        "example is trained on with one that never saw it; what the memory held is lost",
+        description="a memory of n-grams begins with what linear models of the tasks make of the same n-grams; half of "
+        "the examples are trained on with those that never saw them; what the memory held is lost",
     )
     memory_learning_rate: float | None = Field(
         None,

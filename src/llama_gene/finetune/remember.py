@@ -6,7 +6,7 @@ tuning that follows finds out what to make of that, and changes all of it.
 
 What a linear model says of rows that it was fitted on is nearly always right, and would teach the rest of the model to
 believe it and nothing else. So there is one for each fold of the rows, fitted on the others: the memory is their mean,
-and an example is trained on with that of its fold.
+and half of the examples, drawn anew each time, are trained on with that of their fold.
 """
 
 from collections.abc import Sequence
@@ -138,6 +138,7 @@ def _fit(counts: Matrix, answers: Ints, folds: Ints, task: Task, heavy: slice) -
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.preprocessing import normalize
+    from threadpoolctl import threadpool_limits
 
     labels = np.unique(answers)
     if len(labels) == 1:
@@ -157,7 +158,8 @@ def _fit(counts: Matrix, answers: Ints, folds: Ints, task: Task, heavy: slice) -
         return model.fit(matrix[chosen], answers[chosen])
 
     tried = []
-    with warnings.catch_warnings():
+    # Several threads wait for each other here, ten times as long where other work goes on.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # near its end is as good: tuning goes on from there
         for weight in _HEAVY if can_split else _HEAVY[:1]:
             weights = np.ones(counts.shape[1], np.float32)

@@ -88,7 +88,8 @@ class NGramMemory(nn.Module):
 
     gain = 5.0  # of a table's rows: each is read seldom, and so learns as if at five times the learning rate
     dropout = 0.0  # the share of documents that are trained on without
-    folds: Tensor | None = None  # float[folds, rows, width]; what the documents of a fold read beside in training
+    folds: Tensor | None = None  # float[folds, rows, width]; what documents of a fold read beside in training
+    fold_share = 0.5  # of the documents that do
 
     def __init__(self, config: GeneConfig) -> None:
         super().__init__()
@@ -125,14 +126,14 @@ class NGramMemory(nn.Module):
         """
         found = self.find(ids, context, places)
         summed: Tensor = F.embedding_bag(found.flatten(0, 1), self.table, mode="sum", padding_idx=0)
-        if self.training and self.folds is not None:
-            own = found + (self.fold(ids, len(self.folds), context, places) * len(self.table)).unsqueeze(-1)
-            summed = summed + F.embedding_bag(own.flatten(0, 1), self.folds.flatten(0, 1), mode="sum")
         remembered = self.gain * summed.view(*found.shape[:2], self.table.shape[1])
-        if self.training and self.dropout:
+        if self.training:
             documents = torch.zeros_like(found[..., 0]) if places is None else (places == 0).cumsum(dim=1)
-            kept = torch.rand(len(ids), ids.shape[1] + 1, device=ids.device) >= self.dropout
-            remembered = remembered * kept.gather(1, documents).unsqueeze(-1)
+            if self.folds is not None:
+                own = found + (self.fold(ids, len(self.folds), context, places) * len(self.table)).unsqueeze(-1)
+                beside = F.embedding_bag(own.flatten(0, 1), self.folds.flatten(0, 1), mode="sum").view_as(remembered)
+                remembered = remembered + self.gain * beside * _draw(documents, self.fold_share)
+            remembered = remembered * _draw(documents, 1 - self.dropout)
         return remembered
 
     def find(self, ids: Tensor, context: int = 0, places: Tensor | None = None) -> Tensor:
@@ -210,6 +211,17 @@ class NGramMemory(nn.Module):
         """How many letters have come without a gap, this one included, int64[rows, positions]."""
         places = torch.arange(1, number.shape[1] + 1, device=number.device).expand_as(number)
         return places - torch.where(number < 0, places, 0).cummax(dim=1).values
+
+
+def _draw(documents: Tensor, share: float) -> Tensor:
+    """Such a share of the documents, bool[rows, positions, 1].
+
+    Args:
+        documents: The number of the document that each position is in, int64[rows, positions].
+        share: 0 to 1.
+    """
+    drawn = torch.rand(len(documents), documents.shape[1] + 1, device=documents.device) < share
+    return drawn.gather(1, documents).unsqueeze(-1)
 
 
 def _look_up(values: list[int], places: Tensor) -> Tensor:
