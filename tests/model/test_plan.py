@@ -108,8 +108,8 @@ def test_a_memory_is_counted_with_its_tables() -> None:
     real = new_model("gene-nano", 512, 256, {}, letters, seed=0)
     assert remembering.num_parameters == sum(parameter.numel() for parameter in real.parameters())
     # All DNA 4-mers and 6-mers, residue pairs and threes, and 16,384 rows each for what there is more of; and pairs of
-    # bases at 512 places, residues at 128. Threes and fives of DNA that are shared, and 1,024 rows for shared residues.
-    rows = 1 + 4**4 + 4**6 + 20**2 + 20**3 + 2 * 16_384 + 512 * 4**2 + 128 * 20 + 4**3 + 4**5 + 1024
+    # bases at 512 places, residues at 128. Shared threes and fives of DNA, threes and fours of residues in 1,024 rows.
+    rows = 1 + 4**4 + 4**6 + 20**2 + 20**3 + 2 * 16_384 + 512 * 4**2 + 128 * 20 + 4**3 + 4**5 + 2 * 1024
     alike = architecture_of(shape_config("hybrid-nano", 512, 256))
     assert remembering.num_other - alike.num_other == rows * 64
 

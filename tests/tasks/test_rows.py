@@ -51,6 +51,12 @@ def test_rows_that_do_not_hold_are_set_aside_and_counted(table: Path) -> None:
     assert len(load_rows(CONFORM, table, bad_letters="drop").rejects) == 1
 
 
+def test_rows_drawn_evenly_have_both_labels_where_labels_take_turns(table: Path) -> None:
+    rows = load_rows(CONFORM, table)
+    assert [example.answer for example in rows.drawn(15)] == ["Conform not", "Conform"] * 5  # every third of 30
+    assert len(rows.drawn(30)) == len(rows.drawn(99)) == 30
+
+
 def test_rows_that_contradict_each_other_are_counted_and_dropped_where_asked(tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("sequence,label\nACGT,1\nTTTT,0\nACGT,0\nTTTT,0\nACGT,1\nGGGG,1\n")

@@ -74,10 +74,7 @@ SIZES: dict[str, Shape] = {
 }
 _ORDERS: Mapping[Kind, Sequence[int]] = {"dna": (4, 6, 8), "protein": (2, 3, 4)}  # lengths of remembered n-grams
 _PLACES: Mapping[Kind, Sequence[int]] = {"dna": (2, 512), "protein": (1, 128)}  # a length, and places it is known at
-_SHARED: Mapping[Kind, Sequence[int]] = {
-    "dna": (3, 5),
-    "protein": (3, 4),
-}  # lengths known where two sequences have them
+_SHARED: Mapping[Kind, Sequence[int]] = {"dna": (3, 5), "protein": (3, 4)}  # lengths of shared ones
 OURS = "llama_gene"  # the model type of ``modeling_gene``
 _EVEN = 0.1  # of the scores of attention: it looks everywhere alike
 _KERNEL = 9  # positions that a short convolution sees, its own among them: about the length of a motif

@@ -123,8 +123,8 @@ class LoadedRows:
         return tuple(self)
 
     def drawn(self, num: int) -> tuple[Example, ...]:
-        """At most `num` of the rows drawn, spread evenly over them."""
-        step = -(-len(self) // num)
+        """At most `num` of the rows drawn, spread evenly over them; where labels take turns, an odd step sees all."""
+        step = -(-len(self) // num) | 1
         return tuple(islice(self, 0, None, step))
 
     @cached_property
