@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from llama_gene.errors import SettingsError
-from llama_gene.model.base import new_model
+from llama_gene.model.base import new_model, shape_config
 from llama_gene.model.convolution import document_inputs, keep_documents_apart
 from llama_gene.model.head import hidden_states
 from llama_gene.model.modeling_gene import GeneConfig, NGramMemory
@@ -113,27 +113,21 @@ def test_a_protein_shares_what_a_gene_spells_in_codons() -> None:
     assert shared(table, "--ATGCAAA--mk--") == "..............."  # another frame
 
 
-@given(
-    text=st.text("ACGTmk-", min_size=2, max_size=30),
-    cut=st.integers(1, 29),
-)
+@given(text=st.text("ACGTmk-", min_size=2, max_size=30), cut=st.integers(1, 29))
 def test_what_is_shared_is_found_through_a_cache_as_well(text: str, cut: int) -> None:
     table, whole = sharing([2], [1]), torch.tensor([spell(text)])
     seen = torch.cat([torch.full((1, 40), -1), whole], dim=1)
-    found = table.find(seen, 40 + min(cut, len(text)))
-    wanted = table.find(whole)[:, cut:]
-    assert found.expand_as(wanted).equal(wanted)
+    assert table.find(seen, 40 + min(cut, len(text))).equal(table.find(whole)[:, cut:])
 
 
 @given(text=st.text("ACGT-mkz", min_size=1, max_size=40), other=st.text("ACGT-", max_size=20))
 def test_a_document_is_in_one_fold_whatever_is_beside_it_and_whichever_strand(text: str, other: str) -> None:
     table, ids = sharing([2], [1]), spell(text)
-    fold = table.fold(torch.tensor([ids]), 5)[0].tolist()
+    fold = table.fold(torch.tensor([ids]), torch.zeros(1, len(ids), dtype=torch.long), 5)[0].tolist()
     assert len(set(fold)) == 1
     reverse = [{10: 13, 11: 12, 12: 11, 13: 10}.get(one, one) for one in reversed(ids)]
-    places = torch.tensor([[*range(len(other)), *range(len(ids))]])
-    packed = table.fold(torch.tensor([spell(other) + reverse]), 5, 0, places)[0, len(other) :].tolist()
-    assert packed == fold
+    documents = torch.tensor([[0] * len(other) + [1] * len(ids)])
+    assert table.fold(torch.tensor([spell(other) + reverse]), documents, 5)[0, len(other) :].tolist() == fold
 
 
 def test_while_trained_on_a_fold_reads_its_own_table_beside() -> None:
@@ -142,10 +136,21 @@ def test_while_trained_on_a_fold_reads_its_own_table_beside() -> None:
         table.table[:] = 1.0
     table.folds = torch.stack([torch.full_like(table.table, 10.0 * fold) for fold in range(3)]).detach()
     table.fold_share = 1.0
-    ids = torch.tensor([[10, 10, 10, 13]])  # A counts 1 and T counts 4 here: this table knows no complements
+    ids = torch.tensor([[10, 10, 10, 12]])  # A counts 1 and G 3: folds 2 and 1
     places = torch.tensor([[0, 1, 0, 1]])
-    assert table.train()(ids, 0, places)[0, :, 0].tolist() == [5.0 * 21, 5.0 * 21, 5.0 * 21, 5.0 * 21]
+    assert table.train()(ids, 0, places)[0, :, 0].tolist() == [5.0 * 21, 5.0 * 21, 5.0 * 11, 5.0 * 11]
     assert table.eval()(ids, 0, places)[0, :, 0].tolist() == [5.0] * 4
+
+
+def test_a_new_model_knows_the_genetic_code_whichever_alphabet_it_was_told_of_first() -> None:
+    letters: dict[Kind, list[int]] = {"dna": DNA, "protein": PROTEIN}
+    config = shape_config("gene-nano", 48, 64, letters)
+    codons = map("".join, itertools.product("ACGT", repeat=3))
+    residues = dict(zip(codons, config["ngram_codons"], strict=True))
+    assert [residues[codon] for codon in ("GCA", "ATG", "TGG", "TAC", "TAA")] == [0, 10, 18, 19, -1]  # A, M, W, Y, stop
+    assert config["ngram_complements"] == [[3, 2, 1, 0], []]
+    assert shape_config("gene-nano", 48, 64, dict(reversed(letters.items()))) == config
+    assert "ngram_codons" not in shape_config("gene-nano", 48, 64, {"dna": DNA})
 
 
 @given(

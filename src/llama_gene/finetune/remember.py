@@ -28,7 +28,7 @@ from llama_gene.training.parallel import as_the_first
 _MOST_ROWS = 40_000  # of a task: more take minutes and say little that is new
 _AT_ONCE = 256
 _INVERSE_PENALTY = 10.0
-_HEAVY = (1.0, 3.0)  # what may count more than others: places for splice sites, most tasks need 1
+_HEAVY = (1.0, 3.0)  # what places, or what sequences share, may count: splice sites and same genome need 3, most 1
 _FOLDS = 5
 _RIDGE_ALPHA = 1.0
 _MAX_ITERATIONS = 100
@@ -86,9 +86,11 @@ def _linear_weights(memory: Any, store: ExampleStore, tasks: Sequence[Task], see
                 chosen = generator.permutation(store.members(group))[:_MOST_ROWS]
                 strands = store.groups[group].num_strands
                 counts, folds = _counts(memory, store, chosen, strands)
-                # What a task of several sequences may need is what they share, others what stands at its place.
-                heavy = (memory.first_placed, memory.first_shared, len(memory.table))[len(task.inputs) > 1 :][:2]
-                found.append(_fit(counts, np.tile(store.choices[chosen], strands), folds, task, slice(*heavy)))
+                if len(task.inputs) > 1:
+                    heavy = slice(memory.first_shared, None)
+                else:
+                    heavy = slice(memory.first_placed, memory.first_shared)
+                found.append(_fit(counts, np.tile(store.choices[chosen], strands), folds, task, heavy))
             report(group + 1)
     weights = np.concatenate(found, axis=1)
     mean = weights.mean(axis=0)
@@ -110,13 +112,15 @@ def _counts(memory: Any, store: ExampleStore, examples: Ints, strands: int) -> t
             ids, num_answer, _ = store.ask(example, strand, 0)
             prompts.append(ids[: len(ids) - num_answer])
         lengths = [len(prompt) for prompt in prompts]
+        prompt = np.repeat(np.arange(len(prompts)), lengths)
         packed = torch.from_numpy(np.concatenate(prompts))[None]
         places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None]
         read = memory.find(packed, 0, places)[0].numpy()
         place, column = read.nonzero()
-        rows.append(np.repeat(np.arange(start, start + len(prompts)), lengths)[place])
+        rows.append(start + prompt[place])
         columns.append(read[place, column])
-        folds.append(memory.fold(packed, _FOLDS, 0, places)[0][np.cumsum(lengths) - 1].numpy())
+        fold = memory.fold(packed, torch.from_numpy(prompt)[None], _FOLDS)[0].numpy()
+        folds.append(fold[np.cumsum(lengths) - 1])
     there = (np.concatenate(rows), np.concatenate(columns))
     shape = (len(asked), len(memory.table))
     return csr_matrix((np.ones(len(there[0]), np.float32), there), shape), np.concatenate(folds)
@@ -143,12 +147,11 @@ def _fit(counts: Matrix, answers: Ints, folds: Ints, task: Task, heavy: slice) -
     labels = np.unique(answers)
     if len(labels) == 1:
         return np.zeros((_FOLDS, 0, counts.shape[1]), np.float32)
-    # Where one fold alone has some label there are too few rows for folds, and all learn from all.
     others = [folds != fold for fold in range(_FOLDS)]
-    if task.kind == "regression":
-        can_split = all(chosen.any() for chosen in others)
-    else:
-        can_split = all(len(np.unique(answers[chosen])) == len(labels) for chosen in others)
+    needed = 1 if task.kind == "regression" else len(labels)
+    if any(len(np.unique(answers[chosen])) < needed for chosen in others):
+        others = [np.ones_like(others[0])] * _FOLDS  # too few rows for folds: all learn from all
+    tried_on = others[0] if others[0].all() else ~others[0]
 
     def fit(matrix: Matrix, chosen: NDArray[np.bool_]) -> Any:
         if task.kind == "regression":
@@ -161,15 +164,14 @@ def _fit(counts: Matrix, answers: Ints, folds: Ints, task: Task, heavy: slice) -
     # Several threads wait for each other here, ten times as long where other work goes on.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # near its end is as good: tuning goes on from there
-        for weight in _HEAVY if can_split else _HEAVY[:1]:
+        for weight in _HEAVY:
             weights = np.ones(counts.shape[1], np.float32)
             weights[heavy] = weight
             matrix = normalize(counts @ diags(weights))
-            first = fit(matrix, others[0] if can_split else np.ones_like(others[0]))
-            left = ~others[0] if can_split and not others[0].all() else others[0]
-            tried.append((first.score(matrix[left], answers[left]), weights, matrix, first))
+            first = fit(matrix, others[0])
+            tried.append((first.score(matrix[tried_on], answers[tried_on]), weights, matrix, first))
         _, weights, matrix, first = max(tried, key=lambda one: one[0])
-        models = [first, *(fit(matrix, chosen) for chosen in others[1:])] if can_split else [first] * _FOLDS
+        models = [first, *(fit(matrix, chosen) for chosen in others[1:])]
     # On counts as they are, a row of what counts three times as much weighs three times as much.
     return np.stack([np.atleast_2d(model.coef_) * weights for model in models]).astype(np.float32)
 

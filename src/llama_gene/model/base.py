@@ -74,7 +74,7 @@ SIZES: dict[str, Shape] = {
 }
 _ORDERS: Mapping[Kind, Sequence[int]] = {"dna": (4, 6, 8), "protein": (2, 3, 4)}  # lengths of remembered n-grams
 _PLACES: Mapping[Kind, Sequence[int]] = {"dna": (2, 512), "protein": (1, 128)}  # a length, and places it is known at
-_SHARED: Mapping[Kind, Sequence[int]] = {"dna": (3, 5), "protein": (3, 4)}  # lengths of shared ones
+_SHARED: Mapping[Kind, Sequence[int]] = {"dna": (3, 5), "protein": (3, 4)}  # of those that sequences share
 OURS = "llama_gene"  # the model type of ``modeling_gene``
 _EVEN = 0.1  # of the scores of attention: it looks everywhere alike
 _KERNEL = 9  # positions that a short convolution sees, its own among them: about the length of a motif
@@ -131,6 +131,7 @@ def _memory_config(letters: Letters) -> dict[str, Any]:
     if not letters:
         hint = "set vocabulary.dna.size = 4 and vocabulary.protein.size = 20, or take a model without a memory"
         raise SettingsError("a memory of n-grams needs sequences that are spelled by letters", hint=hint)
+    letters = {kind: letters[kind] for kind in ALPHABETS if kind in letters}  # codons are read from the first alphabet
     dna, protein = ALPHABETS["dna"].letters, ALPHABETS["protein"].letters
     config: dict[str, Any] = {
         "model_type": OURS,
@@ -140,7 +141,7 @@ def _memory_config(letters: Letters) -> dict[str, Any]:
         "ngram_shared": [list(_SHARED[kind]) for kind in letters],
         "ngram_complements": [[dna.index(complement(one)) for one in dna] if kind == "dna" else [] for kind in letters],
     }
-    if list(letters) == ["dna", "protein"]:
+    if len(letters) == len(ALPHABETS):
         config["ngram_codons"] = [protein.find(translate("".join(codon))) for codon in product(dna, repeat=3)]
     return config
 

@@ -22,7 +22,7 @@ from transformers import DynamicCache, Lfm2Config, Lfm2ForCausalLM, Lfm2Model
 from transformers.models.lfm2.modeling_lfm2 import Lfm2DecoderLayer, Lfm2PreTrainedModel
 
 _MIX = 2_654_435_761  # Knuth's multiplier: neighbouring numbers fall far apart
-_CONTIGS = 2**12 - 1  # as many are told apart
+_CONTIG_BITS, _NGRAM_BITS = 12, 32  # of the number by which n-grams of contigs are sorted
 _STATE = 1  # of the first layer's states in a cache; 0 is what its convolution keeps
 
 
@@ -130,7 +130,7 @@ class NGramMemory(nn.Module):
         if self.training:
             documents = torch.zeros_like(found[..., 0]) if places is None else (places == 0).cumsum(dim=1)
             if self.folds is not None:
-                own = found + (self.fold(ids, len(self.folds), context, places) * len(self.table)).unsqueeze(-1)
+                own = found + (self.fold(ids[:, context:], documents, len(self.folds)) * len(self.table)).unsqueeze(-1)
                 beside = F.embedding_bag(own.flatten(0, 1), self.folds.flatten(0, 1), mode="sum").view_as(remembered)
                 remembered = remembered + self.gain * beside * _draw(documents, self.fold_share)
             remembered = remembered * _draw(documents, 1 - self.dropout)
@@ -170,17 +170,21 @@ class NGramMemory(nn.Module):
                 columns.append(torch.where(seen, _row(spelled.number, table), 0))
         return torch.stack(columns, dim=-1)[:, context:]
 
-    def fold(self, ids: Tensor, folds: int, context: int = 0, places: Tensor | None = None) -> Tensor:
-        """Which of so many folds a document is in, by its letters, on either strand: int64[rows, positions - context].
+    def fold(self, ids: Tensor, documents: Tensor, folds: int) -> Tensor:
+        """Which of so many folds each document is in: its letters decide, the same on either strand.
 
-        What is given beside `folds` is what `forward` is given.
+        Args:
+            ids: int64[rows, positions].
+            documents: The number of the document that each position is in, as many or fewer, int64[rows, positions].
+            folds: 1 or more.
+
+        Returns:
+            For each position the fold of its document, int64[rows, positions].
         """
         values = torch.zeros_like(ids)
         for letters, complement in zip(self._letters, self._complements, strict=True):
             number = self._number(ids, letters)
             values += 1 + (torch.minimum(number, _look_up(complement, number)) if complement else number)
-        values = values[:, context:]
-        documents = torch.zeros_like(values) if places is None else (places == 0).cumsum(dim=1)
         sums = torch.zeros(len(values), values.shape[1] + 1, dtype=values.dtype, device=values.device)
         return (sums.scatter_add(1, documents, values) % folds).gather(1, documents)
 
@@ -255,13 +259,14 @@ def _in_earlier_contigs(spellings: list[_Spelled], begins: Tensor, is_letter: Te
     one_before, two_before = (F.pad(is_letter, (gap, 0))[:, : is_letter.shape[1]] for gap in (1, 2))
     contig = (is_letter & (begins | ~(one_before | two_before))).cumsum(dim=1)
     # One number for document, n-gram and contig: sorted, the first contig that has an n-gram leads all that have it.
-    key = (begins.cumsum(dim=1) << 44) + contig.clamp(max=_CONTIGS)
+    last = 2**_CONTIG_BITS - 1  # and what comes after counts as it
+    key = (begins.cumsum(dim=1) << _NGRAM_BITS + _CONTIG_BITS) + contig.clamp(max=last)
     whole = torch.cat([spelled.whole for spelled in spellings], dim=1)
-    keys = torch.cat([key + (spelled.number << 12) for spelled in spellings], dim=1).where(whole, -1)
+    keys = torch.cat([key + (spelled.number << _CONTIG_BITS) for spelled in spellings], dim=1).where(whole, -1)
     keys, order = keys.sort(dim=1)
-    leads = (keys >> 12).diff(dim=1, prepend=torch.full_like(keys[:, :1], -2)) != 0
+    leads = (keys >> _CONTIG_BITS).diff(dim=1, prepend=torch.full_like(keys[:, :1], -2)) != 0
     first = keys.where(leads, -1).cummax(dim=1).values
-    later = keys & _CONTIGS > first & _CONTIGS
+    later = (keys & last) > (first & last)
     found: tuple[Tensor, ...] = (torch.zeros_like(whole).scatter(1, order, later) & whole).chunk(len(spellings), dim=1)
     return found
 

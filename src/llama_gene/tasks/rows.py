@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import islice
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -106,10 +106,12 @@ class LoadedRows:
             raise TaskError(problem, where=self.path, hint='mend the labels, or set tasks.contradictions = "keep"')
         if self.cap is not None and self.cap < kept.sum():
             rows = np.flatnonzero(kept)
-            chosen = np.random.default_rng(self.seed).permutation(len(rows))[: self.cap]
             kept = np.zeros_like(kept)
-            kept[rows[chosen]] = True
+            kept[rows[self._draw(len(rows), self.cap)]] = True
         return kept
+
+    def _draw(self, among: int, num: int) -> NDArray[np.int64]:
+        return np.random.default_rng(self.seed).permutation(among)[:num]
 
     def __len__(self) -> int:
         return int(self._kept.sum())
@@ -123,9 +125,10 @@ class LoadedRows:
         return tuple(self)
 
     def drawn(self, num: int) -> tuple[Example, ...]:
-        """At most `num` of the rows drawn, spread evenly over them; where labels take turns, an odd step sees all."""
-        step = -(-len(self) // num) | 1
-        return tuple(islice(self, 0, None, step))
+        """At most `num` of these rows, drawn by the seed, in the order of the file."""
+        chosen = np.zeros(len(self), bool)
+        chosen[self._draw(len(self), num)] = True
+        return tuple(compress(self, chosen))
 
     @cached_property
     def num_clipped(self) -> int:
